@@ -1,0 +1,47 @@
+// Package link moves opaque messages between a broker and its peers. It says what a transport must
+// do and nothing of what is in a message; link/zmq is the only ZeroMQ code, link/mem serves tests.
+// A transport may lose, it never reorders or repeats within one connection.
+package link
+
+import "errors"
+
+var (
+	// ErrAgain: nothing to receive now, or the peer's queue is full.
+	ErrAgain = errors.New("link: try again")
+	// ErrUnreachable: the peer is not connected (any more). Fast evidence of a death, never proof of life.
+	ErrUnreachable = errors.New("link: peer unreachable")
+	// ErrClosed: this end was closed.
+	ErrClosed = errors.New("link: closed")
+)
+
+// Router is the bound end: many peers, each named by its routing id.
+// One goroutine owns it and makes all calls except Close's.
+type Router interface {
+	// Recv returns the next message without waiting, or ErrAgain. Both slices are the caller's.
+	Recv() (peer string, body []byte, err error)
+	// Send queues body for peer without waiting; nil says nothing about arrival.
+	// It does not keep body.
+	Send(peer string, body []byte) error
+	// Ready is signalled (capacity 1) when Recv may have something again after it said ErrAgain.
+	Ready() <-chan struct{}
+	// Endpoint is where it is really bound (the port chosen for tcp://127.0.0.1:*).
+	Endpoint() string
+	Close() error
+}
+
+// Dealer is the dialling end of one session: it never reconnects; after a failure dial a new one.
+// One goroutine owns it.
+type Dealer interface {
+	Recv() (body []byte, err error)
+	Send(body []byte) error
+	Ready() <-chan struct{}
+	Close() error
+}
+
+// Transport makes links. Options that hold for every link (CURVE keys, limits) belong to it.
+type Transport interface {
+	Bind(endpoint string) (Router, error)
+	// Dial connects under the given routing id (at most 255 bytes, not starting with a zero byte).
+	Dial(endpoint, routingID string) (Dealer, error)
+	Close() error
+}

@@ -1,0 +1,105 @@
+// Package op is the vocabulary between the front end and the broker: one Op is one thing a client
+// wants done, a Batch is the pipeline that arrived together. It holds data only; package server
+// fills it in, package broker answers it, and broker/replication orders it without knowing Redis.
+package op
+
+import "sync/atomic"
+
+// Kind says how an Op is ordered and executed.
+type Kind uint8
+
+const (
+	Read    Kind = iota // one command that changes nothing
+	Write               // one command that may change the keyspace
+	Txn                 // Body is the commands of a MULTI/EXEC, one after the other; one entry
+	Watch               // ordered: the nodes start tracking (Token, DB, keys of Body)
+	Unwatch             // ordered: the nodes forget what Token watches
+	Barrier             // WAIT: answered when Copies nodes hold everything up to Index, or at the deadline
+)
+
+// Ack is the rule by which a write is acknowledged: AckAll, AckPrimary, or a number of nodes (>0).
+type Ack int16
+
+const (
+	AckDefault Ack = 0  // what the server was started with
+	AckAll     Ack = -1 // every in-sync node has applied it
+	AckPrimary Ack = -2 // the primary of its first key has applied it
+)
+
+// Op is one operation. The submitter fills the upper half and does not touch it again until the
+// batch is done; the backend fills the lower half.
+type Op struct {
+	Kind    Kind
+	DB      uint8
+	Proto   uint8    // RESP version of the reply, 2 or 3
+	Keyless bool     // touches no named key: KEYS, DBSIZE (a read), FLUSHALL (a write)
+	Ack     Ack      // of a Write or Txn
+	Keys    []uint64 // command.KeyHash of each key; the first decides the primary
+	Body    []byte   // canonical RESP of the command (of all commands, for a Txn)
+	Token   uint64   // the connection, for Watch, Unwatch and Txn; 0 when it watches nothing
+
+	// A Barrier waits until Copies in-sync nodes hold entry Index, at most TimeoutMs (0: for ever).
+	// Its Reply is RESP: the number of copies besides the first.
+	Copies    int
+	TimeoutMs int64
+
+	// OnSafe, when set on a Write or Txn, is called once by the backend's owner goroutine when the
+	// entry is safe and its reply is known. It must not block. It is not called for an Op that was
+	// refused, nor when the outcome stays unknown.
+	OnSafe func(o *Op)
+
+	Index uint64 // a Barrier's target; for a Write or Txn its place in the order, 0 if it was refused
+	Reply []byte // RESP; immutable, may alias a received message
+
+	batch *Batch
+	Hold  Hold
+}
+
+// Hold is the ordering core's own bookkeeping on an Op.
+type Hold struct {
+	ID       uint64 // request id of a read
+	Until    uint64 // a read's reply is kept until this index is safe
+	Node     int    // slot of the node that was asked last
+	SentMs   int64
+	Resent   uint8
+	Answered bool // Reply is there, and waits for the acknowledgement rule
+	Notified bool // the submitter has its answer
+	Busy     bool // the node died while it was executing this read
+}
+
+// Batch is a pipeline of operations of one connection, answered together.
+type Batch struct {
+	Ops     []Op
+	Bytes   int // request bytes, for back-pressure
+	pending atomic.Int32
+	done    chan struct{}
+}
+
+// NewBatch returns an empty, reusable batch.
+func NewBatch() *Batch { return &Batch{done: make(chan struct{}, 1)} }
+
+// Reset empties the batch for reuse. The submitter calls it only when nothing is pending.
+func (b *Batch) Reset() {
+	clear(b.Ops)
+	b.Ops = b.Ops[:0]
+	b.Bytes = 0
+}
+
+// Begin is called by the submitter once Ops is complete, before it is handed over.
+func (b *Batch) Begin() {
+	for i := range b.Ops {
+		b.Ops[i].batch = b
+	}
+	b.pending.Store(int32(len(b.Ops)))
+}
+
+// Done is signalled once after Begin, when every Op has its Reply.
+func (b *Batch) Done() <-chan struct{} { return b.done }
+
+// Answer gives o its reply and signals its batch when it was the last one.
+func (o *Op) Answer(reply []byte) {
+	o.Reply = reply
+	if o.batch != nil && o.batch.pending.Add(-1) == 0 {
+		o.batch.done <- struct{}{}
+	}
+}

@@ -1,0 +1,70 @@
+package op
+
+// Status is what the broker knows about itself and its nodes at one moment: the one source of
+// BRAINER STATUS, BRAINER NODES, INFO, ROLE, the metrics and brainer-cli status.
+type Status struct {
+	State       string // "active", "loading" (recovering or waiting for a first node), "down"
+	Detail      string // one line why, when State is not "active"
+	Leader      bool
+	Epoch       uint64
+	ViewNo      uint64
+	Index       uint64 // last ordered
+	Safe        uint64 // applied by the whole in-sync set
+	MinInSync   int
+	Ack         Ack // the server's default rule
+	StartedAtMs int64
+	NowMs       int64
+
+	WindowEntries, WindowBytes int64
+	WindowSeconds              float64
+
+	PendingWrites, PendingReads int
+	InflightBytes               int64
+
+	Resends          uint64 // entries sent again
+	ReadsRerouted    uint64
+	DigestMismatches uint64
+	NodesEvicted     map[string]uint64 // reason -> how often a node left the in-sync set
+	ResumesTotal     uint64
+	SnapshotsTotal   uint64
+
+	Nodes []NodeStatus
+}
+
+// NodeStatus is one node as the broker sees it.
+type NodeStatus struct {
+	ID            string
+	Endpoint      string // the node's own, for brainer-cli
+	Incarnation   uint64
+	DataID        uint64
+	State         string // one of NodeStates
+	Up            bool
+	InSync        bool
+	Reason        string // why it is not in sync, or why it left last
+	Embedded      bool
+	HeartbeatAge  float64 // seconds
+	Applied       uint64
+	LagEntries    uint64
+	LagSeconds    float64
+	InflightBytes int64
+	Keys          int64
+	UsedMemory    int64
+	Join          *JoinStatus // while it joins
+}
+
+// NodeStates are the values of NodeStatus.State, and of the label of brainer_node_state.
+var NodeStates = []string{"down", "hello", "waiting", "loading", "replay", "adding", "live", "suspect"}
+
+// JoinStatus is how far a joiner has come.
+type JoinStatus struct {
+	Phase                 string // one of JoinPhases
+	Donor                 string
+	SnapshotIndex         uint64
+	KeysDone, KeysTotal   int64
+	BytesDone, BytesTotal int64 // BytesTotal is an estimate
+	EntriesBehind         int64
+	EtaSeconds            float64 // -1 when unknown
+}
+
+// JoinPhases are the values of JoinStatus.Phase in order; brainer_replay_phase is the position in it.
+var JoinPhases = []string{"idle", "waiting", "snapshot", "replay", "adding"}

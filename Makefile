@@ -1,0 +1,72 @@
+# Brainer's tasks. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BINARIES := run_broker run_node brainer-cli
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -X main.version=$(VERSION) -X main.revision=$(REVISION)
+
+# What a call may set:
+ARGS    ?=
+# RACE=1 turns the race detector on.
+RACE    ?=
+TIMEOUT ?= 12m
+# One FUZZ target runs this long.
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build, then start a broker with its embedded node on 127.0.0.1:6379 (ARGS="--debug ...")
+	exec bin/run_broker $(ARGS)
+
+.PHONY: build
+build: deps ## bin/run_broker, bin/run_node and bin/brainer-cli
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
+
+.PHONY: test
+test: deps-test ## every test (RACE=1: under the race detector)
+	go test $(if $(RACE),-race) -timeout $(TIMEOUT) ./...
+
+.PHONY: race
+race: ## every test under the race detector
+	$(MAKE) test RACE=1
+
+.PHONY: check
+check: deps ## formatting, go vet, staticcheck, the import rules
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go test ./internal/archtest
+
+.PHONY: fuzz
+fuzz: deps ## each fuzz target for FUZZTIME (20s)
+	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { t[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, t[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "== $$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	done
+
+# Later, when they exist: sim (a long simulation), chaos, bench, bench-quick, soak.
+
+.PHONY: generate
+generate: deps ## rewrite the tables in README.md that are derived from code
+	go run ./metrics/gen README.md
+
+.PHONY: deps
+deps: ## install what building needs and is missing (libzmq3-dev, gcc, pkg-config)
+	@.ci/deps build
+
+.PHONY: deps-test
+deps-test: ## install what the tests need and is missing (redis, promtool, a word list), starting no service
+	@.ci/deps test
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

@@ -43,7 +43,7 @@ check: deps ## formatting, go vet, staticcheck, the import rules
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
-	go test ./internal/archtest
+	go test -count=1 ./internal/archtest
 
 .PHONY: fuzz
 fuzz: deps ## each fuzz target for FUZZTIME (20s)

@@ -6,7 +6,6 @@
 package command
 
 import (
-	"brainer/internal/keyspace"
 	"brainer/resp"
 
 	"github.com/cespare/xxhash/v2"
@@ -16,61 +15,80 @@ import (
 type Flag uint32
 
 const (
-	Write       Flag = 1 << iota // may change the keyspace: ordered and sent to every node
-	ReadOnly                     // reads the keyspace: sent to the primary of its first key
-	Server                       // answered by the front end itself; Run is nil
-	Keyless                      // reads or writes the keyspace as a whole (KEYS, DBSIZE, FLUSHALL, SWAPDB)
-	Fast                         // as COMMAND prints it
-	Admin                        // "
-	Loading                      // allowed while no node is in sync
-	NoAuth                       // allowed before AUTH
-	NoMulti                      // refused inside MULTI
-	PubSub                       // allowed in RESP2 subscriber mode
-	Blocking                     // "
-	DenyOOM                      // "
-	MovableKeys                  // keys need Keys, First/Last/Step do not tell
-	Random                       // its reply depends on Ctx.Seed
-	SkipMonitor                  // "
-	SkipSlowlog                  // "
-	Internal                     // never accepted from a client, hidden from COMMAND
-	Noscript                     // "
-	Stale                        // "
+	Write    Flag = 1 << iota // may change the keyspace: ordered and sent to every node
+	ReadOnly                  // reads the keyspace: sent to the primary of its first key
+
+	// Those that COMMAND shows besides write and readonly.
+	DenyOOM
+	Admin
+	PubSub
+	Noscript
+	Blocking
+	Loading // allowed while no node is in sync
+	Stale
+	SkipMonitor
+	SkipSlowlog
+	Fast
+	NoAuth // allowed before AUTH
+	MayReplicate
+	NoMandatoryKeys
+	Protected
+	NoAsyncLoading
+	NoMulti // refused inside MULTI
+	AllowBusy
+	MovableKeys // First, Last and Step do not tell where the keys are, Keys does
+
+	// Those that are Brainer's own business.
+	Server     // answered by the front end; Run, if there is one, serves it inside a transaction
+	Keyless    // reads or writes the keyspace as a whole (KEYS, DBSIZE, FLUSHALL, SWAPDB)
+	Subscriber // allowed in RESP2 subscriber mode
+	Random     // its reply depends on Ctx.Seed
+	Internal   // never accepted from a client, hidden from COMMAND
 )
 
-// Command is one row of the table.
-type Command struct {
+// Row is a command as its family's file writes it down.
+type Row struct {
 	Name  string // lower case; a subcommand's is "object|encoding"
 	Arity int    // arguments with the name; negative: at least
 	Flags Flag
 
-	First, Last, Step int // key positions as in COMMAND: 1-based, Last negative counts from the end
-	// Keys returns the indexes of the keys in args, for MovableKeys.
-	Keys func(args [][]byte) []int
+	// KeySpec says where the keys are: "RW access update @FIRST[:LAST[:STEP[:LIMIT]]] -- notes", LAST
+	// being relative to FIRST, or negative from the end.
+	KeySpec []string
+	// OtherKey names the key in another database that a command touches, as COPY and MOVE can.
+	OtherKey func(args [][]byte) (db int, key []byte, ok bool)
+	// EntryArgs counts the arguments that the front end adds at the end when it orders the command.
+	EntryArgs int
 
 	Run func(*Ctx) // writes exactly one reply to Ctx.W
 
-	Sub []*Command // subcommands; the second argument picks one
+	ACL  string // categories besides those that the flags imply
+	Tips []string
 
-	Group      string // as COMMAND DOCS: "string", "generic", "hash", "connection", "server", "pubsub", "transactions"
-	Since      string
-	Complexity string
-	Summary    string
-	ACL        []string // further categories for COMMAND ("@keyspace" ...), beyond those the flags imply
-	Args       []Arg    // for COMMAND DOCS
+	// For COMMAND DOCS.
+	Group                       string
+	Since                       string
+	Complexity                  string
+	Summary                     string
+	DeprecatedSince, ReplacedBy string
+	SysCmd                      bool
+	History                     []string // "VERSION what changed"
+	ArgSpec                     string   // see parseArgs
+
+	Sub []Row // subcommands; the second argument picks one
 }
 
-// Arg describes one argument for COMMAND DOCS.
-type Arg struct {
-	Name, Type, Token, Since string // Type as Redis: "key", "string", "integer", "oneof", "block", "pure-token" ...
-	Optional, Multiple       bool
-	MultipleToken            bool
-	KeySpec                  int
-	Args                     []Arg
+// Command is a row of the table, ready for use.
+type Command struct {
+	Row
+	First, Last, Step int // key positions as in COMMAND: 1-based, Last negative counts from the end
+	KeySpecs          []KeySpec
+	Args              []Arg
+	Sub               []*Command
 }
 
 // Ctx is all that one execution sees.
 type Ctx struct {
-	KS      *keyspace.Keyspace
 	DB      int
 	NowMs   int64  // the entry's time, or the read's
 	Seed    uint64 // the entry's seed, or the read's; use Rand

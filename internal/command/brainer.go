@@ -1,0 +1,45 @@
+package command
+
+// brainerRows are Brainer's own commands: BRAINER, and what the front end puts into entries.
+func brainerRows() []Row {
+	return []Row{
+		{
+			Name: "brainer", Arity: -2, Flags: Server | Loading | Stale,
+			Group: "server", Since: "1.0.0", Complexity: "Depends on subcommand.",
+			Summary: "A container for replication commands",
+			Sub: []Row{
+				{
+					Name: "brainer|ack", Arity: -2, Flags: Server | Loading | Stale | Fast | NoMulti,
+					Group: "server", Since: "1.0.0", Complexity: "O(1)",
+					Summary: "Get or set how many copies acknowledge this connection's writes",
+					ArgSpec: "rule<oneof>?(all=ALL primary=PRIMARY nodes<integer>)",
+				},
+				{
+					Name: "brainer|with", Arity: -3, Flags: Server | Loading | Stale | NoMulti,
+					Group: "server", Since: "1.0.0", Complexity: "That of the command",
+					Summary: "Run one command under another acknowledgement rule or request id",
+					ArgSpec: "rule<oneof>!ACK?(all=ALL primary=PRIMARY nodes<integer>) id<block>!ID?(client number<integer>) command arg?*",
+				},
+				{
+					Name: "brainer|nodes", Arity: 2, Flags: Server | Loading | Stale,
+					Tips:  []string{"nondeterministic_output"},
+					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of nodes",
+					Summary: "List the nodes, their states and how far each has applied",
+				},
+				{
+					Name: "brainer|status", Arity: 2, Flags: Server | Loading | Stale,
+					Tips:  []string{"nondeterministic_output"},
+					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of nodes",
+					Summary: "Show the broker's view of the order, the log window and the nodes",
+				},
+			},
+		},
+		// _reply RAW: RAW is the reply. The front end queues it in a transaction in the place of a
+		// command that it answers itself.
+		{Name: "_reply", Arity: 2, Flags: Internal | Fast, Run: runReply},
+		// _keyspace: INFO's keyspace lines and the memory in use, as one bulk of "name:value" lines.
+		{Name: "_keyspace", Arity: 1, Flags: Internal | ReadOnly | Keyless},
+	}
+}
+
+func runReply(c *Ctx) { c.W.Raw(c.Args[1]) }

@@ -37,6 +37,7 @@ type Op struct {
 	Keys    []uint64 // command.KeyHash of each key; the first decides the primary
 	Body    []byte   // canonical RESP of the command (of all commands, for a Txn)
 	Token   uint64   // the connection, for Watch, Unwatch and Txn; 0 when it watches nothing
+	Txn     bool     // a Read whose Body is the commands of a transaction that only reads
 
 	// A Barrier waits until Copies in-sync nodes hold entry Index, at most TimeoutMs (0: for ever).
 	// Its Reply is RESP: the number of copies besides the first.
@@ -44,8 +45,9 @@ type Op struct {
 	TimeoutMs int64
 
 	// OnSafe, when set on a Write or Txn, is called once by the backend's owner goroutine when the
-	// entry is safe and its reply is known. It must not block. It is not called for an Op that was
-	// refused, nor when the outcome stays unknown.
+	// entry is safe and its reply is known, just before it is answered (so its Ack is AckAll,
+	// whatever it says). It must not block. It is not called for an Op that was refused, nor when
+	// the outcome stays unknown.
 	OnSafe func(o *Op)
 
 	Index uint64 // a Barrier's target; for a Write or Txn its place in the order, 0 if it was refused
@@ -55,24 +57,24 @@ type Op struct {
 	Hold  Hold
 }
 
+// Cancelled reports whether the submitter has lost interest (a Barrier whose client has gone).
+func (o *Op) Cancelled() bool { return o.batch != nil && o.batch.cancelled.Load() }
+
 // Hold is the ordering core's own bookkeeping on an Op.
 type Hold struct {
-	ID       uint64 // request id of a read
-	Until    uint64 // a read's reply is kept until this index is safe
-	Node     int    // slot of the node that was asked last
-	SentMs   int64
-	Resent   uint8
-	Answered bool // Reply is there, and waits for the acknowledgement rule
-	Notified bool // the submitter has its answer
-	Busy     bool // the node died while it was executing this read
+	Until     uint64 // a read's reply is kept until this index is safe
+	OrderedUs int64  // when it was taken, microseconds
+	Resent    uint8  // how often a read's node died with it
+	Notified  bool   // it has its answer
 }
 
 // Batch is a pipeline of operations of one connection, answered together.
 type Batch struct {
-	Ops     []Op
-	Bytes   int // request bytes, for back-pressure
-	pending atomic.Int32
-	done    chan struct{}
+	Ops       []Op
+	Bytes     int // request bytes, for back-pressure
+	pending   atomic.Int32
+	cancelled atomic.Bool
+	done      chan struct{}
 }
 
 // NewBatch returns an empty, reusable batch.
@@ -90,8 +92,13 @@ func (b *Batch) Begin() {
 	for i := range b.Ops {
 		b.Ops[i].batch = b
 	}
+	b.cancelled.Store(false)
 	b.pending.Store(int32(len(b.Ops)))
 }
+
+// Cancel says that nobody waits any more. Done is still signalled: soon for Barriers, as ever for
+// the rest.
+func (b *Batch) Cancel() { b.cancelled.Store(true) }
 
 // Done is signalled once after Begin, when every Op has its Reply.
 func (b *Batch) Done() <-chan struct{} { return b.done }

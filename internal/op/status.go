@@ -3,7 +3,7 @@ package op
 // Status is what the broker knows about itself and its nodes at one moment: the one source of
 // BRAINER STATUS, BRAINER NODES, INFO, ROLE, the metrics and brainer-cli status.
 type Status struct {
-	State       string // "active", "loading" (recovering or waiting for a first node), "down"
+	State       string // one of BrokerStates
 	Detail      string // one line why, when State is not "active"
 	Leader      bool
 	Epoch       uint64
@@ -30,6 +30,10 @@ type Status struct {
 
 	Nodes []NodeStatus
 }
+
+// BrokerStates are the values of Status.State: serving; recovering or waiting for a first node; no
+// copy that may be served is left.
+var BrokerStates = []string{"active", "loading", "down"}
 
 // NodeStatus is one node as the broker sees it.
 type NodeStatus struct {

@@ -1,0 +1,427 @@
+package replication
+
+import (
+	"fmt"
+
+	"brainer/internal/op"
+	"brainer/internal/wire"
+)
+
+// Config holds the core's settings. Times are milliseconds.
+type Config struct {
+	BrokerRun uint64        // this life of the broker
+	Rand      func() uint64 // cluster and snapshot ids
+	Embedded  bool          // a node runs in this process
+
+	HeartbeatMs int64 // both ways
+	SuspectMs   int64 // without a heartbeat: reads go elsewhere
+	DeadMs      int64 // without a heartbeat, or with data and no progress: out of the set
+	BusyLimitMs int64 // how long one entry may run before its node counts as stalled
+	ResendMs    int64 // a turn unanswered by a node that is not busy is sent again
+
+	FormWaitMs     int64 // a broker without a record waits that long for nodes that hold data
+	RecoverWaitMs  int64 // how long recovery waits for the other members once one is here
+	WriteTimeoutMs int64 // an ordered write without outcome is answered -UNCERTAIN after it
+	ReadTimeoutMs  int64 // a read without an answer is answered with an error after it
+
+	TurnBytesMax   int   // entries in one turn
+	TurnReadsMax   int   // reads in one turn
+	WindowBytesMax int64 // log window
+	WindowMs       int64 // log window; 0: no limit in time
+	JoinPinBytes   int64 // what the window may grow to for a joiner
+	JoinLagEntries uint64
+
+	MinInSync int
+	Ack       op.Ack // for AckDefault
+
+	Fault Fault // planted in tests only
+}
+
+// DefaultConfig returns the settings that the binaries start from.
+func DefaultConfig() Config {
+	return Config{
+		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
+		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000,
+		TurnBytesMax: 1 << 20, TurnReadsMax: 4096,
+		WindowBytesMax: 256 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
+		MinInSync: 1, Ack: op.AckAll,
+	}
+}
+
+// brokerState is what the broker as a whole is doing.
+type brokerState uint8
+
+const (
+	forming    brokerState = iota // no record: the first empty node begins a history
+	recovering                    // a record names members: one of them has the truth
+	activating                    // the era's first entry is on its way
+	active
+)
+
+// Outputs is what the core wants done since it was last emptied. The caller performs it in this
+// order: frames, answers, store, events.
+type Outputs struct {
+	Frames   []Frame
+	Answered []*op.Op // Reply is set; call Answer
+	Store    *View    // make this durable, then call ViewStored(No)
+	Events   []Event
+	Acks     []NodeAck
+}
+
+// Frame is a message for a peer; its bytes are valid until the core is called again.
+type Frame struct {
+	Peer  string
+	Bytes []byte
+}
+
+// Event is one transition, for the log.
+type Event struct {
+	Level int // -1 debug, 0 info, 1 warning, 2 error
+	Text  string
+	Node  string
+	Index uint64
+	Why   string
+}
+
+// NodeAck says how long a node took over a turn that carried entries.
+type NodeAck struct {
+	Node string
+	Us   int64
+}
+
+// Core is the ordering core. Not safe for concurrent use; times are microseconds and never go back.
+type Core struct {
+	cfg     Config
+	state   brokerState
+	detail  string // why it is not active
+	startUs int64
+	nowUs   int64
+	tickUs  int64
+	beatUs  int64
+
+	view    View // durable
+	storing *View
+	epoch   uint64
+	epochOK bool // view.Epoch == epoch is durable: nodes may be asked to promise it
+
+	tail   uint64 // last ordered
+	safe   uint64 // applied by all that are required; never goes back
+	lastMs int64  // entry and read times never go back
+	window window
+
+	pending  pending
+	keyLast  map[uint64]uint64 // key -> last unsafe write to it
+	floor    uint64            // last keyless write
+	ackN     int               // pending writes that wait for a number of nodes
+	barriers []*op.Op
+
+	nodes     []*node // in order of their numbers
+	usable    []*node // in sync and answering: the candidates for primary
+	byPeer    map[string]*node
+	bySession map[uint64]*node
+	rid       uint64
+	digests   digests
+
+	formAtUs     int64
+	recoverAtUs  int64
+	base         *node // recovery: whose entries are the truth
+	forced       bool  // an operator said that data of other histories may be dropped
+	noop         uint64
+	reclaimable  bool
+	lastOrderUs  int64
+	pendingReads int
+
+	counters counters
+	Out      Outputs
+}
+
+type counters struct {
+	resends, rerouted, digestMismatches, resumes, snapshots uint64
+	evicted                                                 map[string]uint64
+}
+
+// New returns a core that continues stored (zero when there is no record) and asks at once for its
+// new epoch to be stored.
+func New(cfg Config, stored View, nowUs int64) *Core {
+	c := &Core{cfg: cfg, startUs: nowUs, nowUs: nowUs, tickUs: nowUs, keyLast: map[uint64]uint64{},
+		byPeer: map[string]*node{}, bySession: map[uint64]*node{}, view: stored}
+	c.counters.evicted = map[string]uint64{}
+	c.lastMs = nowUs / 1000
+	c.epoch = stored.Epoch + 1
+	c.beginReign()
+	return c
+}
+
+// Submit takes one operation. Its answer appears in Outputs, at once or later.
+func (c *Core) Submit(nowUs int64, o *op.Op) {
+	c.setNow(nowUs)
+	o.Hold.OrderedUs = nowUs
+	if refusal := c.refuse(o); refusal != "" {
+		c.answerError(o, refusal)
+		return
+	}
+	switch o.Kind {
+	case op.Read:
+		c.routeRead(o)
+	case op.Barrier:
+		c.addBarrier(o)
+	default:
+		c.order(o)
+	}
+}
+
+// refuse says why o cannot be taken now; nothing has happened to it then.
+func (c *Core) refuse(o *op.Op) string {
+	if c.state != active {
+		return c.notActive()
+	}
+	if o.Kind == op.Barrier {
+		return ""
+	}
+	if len(c.usable) == 0 && !c.anyInSync() {
+		return errClusterDown
+	}
+	if o.Kind == op.Read {
+		return ""
+	}
+	if n := c.inSyncCount(); n < c.cfg.MinInSync || int(c.ackOf(o)) > n {
+		return errNoReplicas
+	}
+	return ""
+}
+
+func (c *Core) notActive() string {
+	if c.state == recovering && c.recoveryStuck() {
+		return errClusterDown
+	}
+	return errLoading
+}
+
+func (c *Core) ackOf(o *op.Op) op.Ack {
+	switch {
+	case o.OnSafe != nil:
+		return op.AckAll
+	case o.Ack == op.AckDefault:
+		return c.cfg.Ack
+	}
+	return o.Ack
+}
+
+// SetMinInSync and SetAck change the defaults at run time.
+func (c *Core) SetMinInSync(n int) { c.cfg.MinInSync = n }
+func (c *Core) SetAck(a op.Ack)    { c.cfg.Ack = a }
+
+func (c *Core) setNow(nowUs int64) {
+	if nowUs > c.nowUs {
+		c.nowUs = nowUs
+	}
+}
+
+// stampMs is the time for an entry or a read: the clock, but never before what was stamped already.
+func (c *Core) stampMs() int64 {
+	if ms := c.nowUs / 1000; ms > c.lastMs {
+		c.lastMs = ms
+	}
+	return c.lastMs
+}
+
+// answer settles o with its reply.
+func (c *Core) answer(o *op.Op, reply []byte) {
+	if o.Hold.Notified {
+		return
+	}
+	o.Hold.Notified = true
+	o.Reply = reply
+	c.Out.Answered = append(c.Out.Answered, o)
+}
+
+func (c *Core) answerError(o *op.Op, text string) {
+	c.answer(o, []byte("-"+text+"\r\n"))
+}
+
+func (c *Core) event(level int, text string, n *node, why string, args ...any) {
+	e := Event{Level: level, Text: text, Index: c.tail, Why: fmt.Sprintf(why, args...)}
+	if n != nil {
+		e.Node = n.id
+	}
+	c.Out.Events = append(c.Out.Events, e)
+}
+
+// ViewStored says that the view given in Outputs.Store is durable.
+func (c *Core) ViewStored(nowUs int64, no uint64) {
+	c.setNow(nowUs)
+	if c.storing == nil || c.storing.No != no {
+		return
+	}
+	c.view, c.storing = *c.storing, nil
+	c.viewChanged()
+	c.maybeChangeView()
+}
+
+func (c *Core) store(v View) {
+	v.No = c.view.No + 1
+	c.storing = &v
+	s := v.clone()
+	c.Out.Store = &s
+}
+
+// Receive takes a frame from a peer. Frames of sessions that are over change nothing.
+func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
+	c.setNow(nowUs)
+	h, body, err := wire.Decode(frame)
+	if err != nil {
+		c.receiveBad(peer, h, err)
+		return
+	}
+	if h.Type == wire.TBeat {
+		c.receiveBeat(peer, h, body)
+		return
+	}
+	n := c.byPeer[peer]
+	if h.Type == wire.THello {
+		m, err := wire.DecodeHello(body)
+		if err == nil {
+			c.receiveHello(peer, h, m)
+		}
+		return
+	}
+	if n == nil || n.session != h.Session {
+		c.reject(peer, h, true, "session is over")
+		return
+	}
+	n.heardUs = c.nowUs
+	h, body, whole, err := n.assembler.Add(h, body)
+	if err != nil || !whole {
+		return
+	}
+	switch h.Type {
+	case wire.TPosition:
+		if m, err := wire.DecodePositionReport(body); err == nil && h.Epoch == c.epoch {
+			c.receivePosition(n, m)
+		}
+	case wire.TFenced:
+		if m, err := wire.DecodeFenced(body); err == nil {
+			c.receiveFenced(n, m)
+		}
+	case wire.TDone:
+		if d, err := wire.DecodeDone(body); err == nil && h.Epoch == c.epoch {
+			c.receiveDone(n, h.Seq, &d)
+		}
+	case wire.TNack:
+		if m, err := wire.DecodeNack(body); err == nil && h.Epoch == c.epoch {
+			c.receiveNack(n, m)
+		}
+	case wire.TChunk:
+		if m, err := wire.DecodeChunk(body); err == nil {
+			c.relayChunk(n, m)
+		}
+	case wire.TCredit:
+		if m, err := wire.DecodeCredit(body); err == nil {
+			c.relayCredit(n, m)
+		}
+	case wire.TAbort:
+		if m, err := wire.DecodeAbort(body); err == nil {
+			c.receiveAbort(n, m)
+		}
+	case wire.TEntries:
+		if m, err := wire.DecodeEntries(body); err == nil {
+			c.receiveEntries(n, m)
+		}
+	case wire.TGoodbye:
+		c.receiveGoodbye(n)
+	}
+}
+
+func (c *Core) receiveBad(peer string, h wire.Header, err error) {
+	if h.Type == wire.THello {
+		c.event(1, "node refused", nil, "%v", err)
+		c.reject(peer, h, false, err.Error()+": run the same version of run_node and run_broker")
+	}
+}
+
+func (c *Core) reject(peer string, h wire.Header, retry bool, reason string) {
+	m := wire.Reject{Retry: retry, Reason: reason}
+	c.send(peer, m.Append(nil, wire.Header{Epoch: c.epoch, Session: h.Session}))
+}
+
+func (c *Core) send(peer string, frame []byte) {
+	c.Out.Frames = append(c.Out.Frames, Frame{Peer: peer, Bytes: frame})
+}
+
+func (c *Core) header(n *node) wire.Header {
+	return wire.Header{Epoch: c.epoch, Session: n.session, TimeMs: c.nowUs / 1000}
+}
+
+// Unreachable says that a frame for peer could not be sent: nobody is connected there.
+func (c *Core) Unreachable(nowUs int64, peer string) {
+	c.setNow(nowUs)
+	if n := c.byPeer[peer]; n != nil {
+		c.sessionOver(n, reasonUnreachable)
+		return
+	}
+	for _, n := range c.nodes {
+		if n.beatPeer == peer {
+			n.beatPeer = ""
+		}
+	}
+}
+
+// Flush builds a turn for every node that is free for one. Call it when the inputs at hand are taken in.
+func (c *Core) Flush(nowUs int64) {
+	c.setNow(nowUs)
+	for _, n := range c.nodes {
+		c.maybeSendTurn(n)
+	}
+}
+
+// Tick lets time pass: failure detection, heartbeats, deadlines. Call it every 10 to 50 ms, after
+// what has arrived was taken in.
+func (c *Core) Tick(nowUs int64) {
+	c.setNow(nowUs)
+	// A broker that itself stood still must not hold that against the nodes.
+	if gap := c.nowUs - c.tickUs; gap > 100_000 {
+		for _, n := range c.nodes {
+			n.heardUs += gap
+			n.beatUs += gap
+			n.progressUs += gap
+		}
+	}
+	c.tickUs = c.nowUs
+	for _, n := range c.nodes {
+		c.judge(n)
+	}
+	if c.nowUs-c.beatUs >= c.cfg.HeartbeatMs*1000 {
+		c.beatUs = c.nowUs
+		c.sendBeats()
+	}
+	c.tickRecovery()
+	c.expireOps()
+	c.maybeOrderTick()
+	c.maybeStartJoins()
+	c.maybeChangeView()
+	c.trimWindow()
+}
+
+// trimWindow keeps the window within its limits; what a member or a joiner still needs stays.
+func (c *Core) trimWindow() {
+	keep := c.tail + 1
+	if len(c.pending.recs) > 0 {
+		keep = min(keep, c.pending.first)
+	}
+	for _, n := range c.nodes {
+		if n.connected() && (n.required() || n.state >= stateLoading) {
+			keep = min(keep, n.needFrom())
+		}
+	}
+	minMs := int64(0)
+	if c.cfg.WindowMs > 0 {
+		minMs = c.nowUs/1000 - c.cfg.WindowMs
+	}
+	if c.cfg.Fault.TrimEarly {
+		keep = c.tail + 1
+	}
+	if c.window.bytes > c.cfg.JoinPinBytes {
+		c.dropGreediestJoiner()
+	}
+	c.window.trim(c.cfg.WindowBytesMax, minMs, keep)
+}

@@ -1,0 +1,101 @@
+package replication
+
+import "brainer/internal/wire"
+
+// digests compares the rolling digests that nodes report at the same indexes.
+type digests struct {
+	slots [64]digestSlot
+}
+
+type digestSlot struct {
+	index uint64
+	votes []vote
+}
+
+type vote struct {
+	node   *node
+	digest uint64
+}
+
+// compareDigest takes n's digest at index; when all that are required have reported it, they must
+// agree. Whoever differs from the majority (of two: from the one longer in the set, a guess) is put
+// out and takes a snapshot.
+func (c *Core) compareDigest(n *node, index, digest uint64) {
+	if index == 0 {
+		return
+	}
+	s := &c.digests.slots[index/wire.DigestEvery%uint64(len(c.digests.slots))]
+	if s.index > index {
+		return
+	}
+	if s.index < index {
+		s.index, s.votes = index, s.votes[:0]
+	}
+	for _, v := range s.votes {
+		if v.node == n {
+			return
+		}
+	}
+	s.votes = append(s.votes, vote{n, digest})
+	agree := true
+	for _, v := range s.votes {
+		agree = agree && v.digest == s.votes[0].digest
+	}
+	if agree {
+		return
+	}
+	waiting := 0
+	for _, x := range c.nodes {
+		if x.required() && x.connected() && !s.voted(x) {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		return
+	}
+	right := s.majority()
+	for _, v := range s.votes {
+		if v.digest == right || !v.node.connected() {
+			continue
+		}
+		c.counters.digestMismatches++
+		c.event(2, "copy differs", v.node, "at index %d its digest is %016x, the others' %016x (votes %d)", index, v.digest, right, len(s.votes))
+		if c.mustKeep(v.node) {
+			continue
+		}
+		v.node.diverged = true
+		if v.node.member {
+			v.node.leave = reasonDiverged
+		}
+		c.reject(v.node.peer, wire.Header{Session: v.node.session}, true, reasonDiverged)
+		c.sessionOver(v.node, reasonDiverged)
+	}
+	s.votes = s.votes[:0]
+}
+
+func (s *digestSlot) voted(n *node) bool {
+	for _, v := range s.votes {
+		if v.node == n {
+			return true
+		}
+	}
+	return false
+}
+
+// majority: the digest with most votes; in a tie that of the node with the lowest number.
+func (s *digestSlot) majority() uint64 {
+	best, bestVotes, bestNumber := uint64(0), 0, uint16(0)
+	for _, v := range s.votes {
+		k, number := 0, v.node.number
+		for _, w := range s.votes {
+			if w.digest == v.digest {
+				k++
+				number = min(number, w.node.number)
+			}
+		}
+		if k > bestVotes || k == bestVotes && number < bestNumber {
+			best, bestVotes, bestNumber = v.digest, k, number
+		}
+	}
+	return best
+}

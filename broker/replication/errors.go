@@ -1,0 +1,13 @@
+package replication
+
+// Every text that a client can see from the core. The prefixes that client libraries retry by
+// themselves (LOADING, CLUSTERDOWN, NOREPLICAS) are used only when nothing was ordered.
+const (
+	errLoading     = "LOADING Redis is loading the dataset in memory"
+	errClusterDown = "CLUSTERDOWN The cluster is down"
+	errNoReplicas  = "NOREPLICAS Not enough good replicas to write."
+	errReadLost    = "ERR the read did not get an answer: the nodes that executed it died"
+	errReadTimeout = "CLUSTERDOWN No node answers reads at the moment"
+	errUncertain   = "UNCERTAIN write may or may not have been applied (epoch %d index %d): applied on %d of %d"
+	errReplyGone   = "UNCERTAIN write was applied, its reply is lost (epoch %d index %d)"
+)

@@ -1,0 +1,20 @@
+package replication
+
+// Fault plants mistakes, so that tests can show that they would be found. The zero value has none;
+// the binaries never set it.
+type Fault struct {
+	AckEarly        bool // acknowledge ack=all when the primary has answered
+	NoReadHold      bool // answer reads before the writes they saw are safe
+	EjectNotDurable bool // shrink the acknowledging set before the view is stored
+	IgnoreDataID    bool // take a node that came back empty for the member it was
+	AddEarly        bool // put a joiner into the set without waiting until it is level
+	TrimEarly       bool // trim the window without regard to who still needs it
+	ResumeByIndex   bool // resume by index alone, whatever the era
+	OldSessions     bool // take acknowledgements of sessions that are over
+	ReadAnywhere    bool // route reads to nodes outside the in-sync set
+	ResendReorders  bool // order a write again when its turn is sent again
+	SafeGoesBack    bool // recompute the safe index without keeping its maximum
+	NoFloor         bool // let reads pass a keyless write
+	ClockBack       bool // stamp entries with the bare clock
+	ReplyMixUp      bool // hand a read's reply to the request behind it
+}

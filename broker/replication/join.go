@@ -1,0 +1,218 @@
+package replication
+
+import (
+	"brainer/internal/wire"
+)
+
+const (
+	joinsMax     = 2
+	joinStallMs  = 15_000
+	joinsPerNode = 1
+)
+
+// join is a snapshot on its way from a donor, through the broker, to a joiner.
+type join struct {
+	snapID     uint64
+	donor      *node
+	started    bool          // the donor's stream has the mark
+	loaded     bool          // the joiner has it all
+	position   wire.Position // of the state it carries
+	progressUs int64
+	beganUs    int64
+
+	keysDone, keysTotal   int64
+	bytesDone, bytesTotal int64
+	behindAtLoad          uint64
+	loadedUs              int64
+}
+
+// wantSnapshot: n cannot resume; it is given a donor when one is free.
+func (c *Core) wantSnapshot(n *node) {
+	c.event(0, "node needs a snapshot", n, "at=%d window_from=%d", n.pos.Index, c.window.first)
+	c.maybeStartJoins()
+}
+
+// maybeStartJoins finds donors for those that wait, and ends joins that do not move.
+func (c *Core) maybeStartJoins() {
+	if c.state != active {
+		return
+	}
+	running := 0
+	for _, n := range c.nodes {
+		if n.join == nil || n.join.loaded {
+			continue
+		}
+		if c.nowUs-n.join.progressUs > joinStallMs*1000 {
+			c.event(1, "join stalled", n, "donor=%s", n.join.donor.id)
+			c.endJoins(n, "stalled")
+			continue
+		}
+		running++
+	}
+	for _, n := range c.nodes {
+		if n.state != stateWaiting || n.join != nil || n.goodbye || n.member || n.suspect || c.foreign(n) {
+			continue
+		}
+		if c.canResume(n) {
+			c.resume(n)
+			continue
+		}
+		donor := c.leastBusyDonor()
+		if donor == nil || running >= joinsMax {
+			return
+		}
+		donor.gives++
+		n.join = &join{snapID: c.cfg.Rand() | 1, donor: donor, progressUs: c.nowUs, beganUs: c.nowUs}
+		running++
+	}
+}
+
+func (c *Core) leastBusyDonor() *node {
+	var best *node
+	for _, n := range c.usable {
+		if n.gives < joinsPerNode && (best == nil || n.gives < best.gives) {
+			best = n
+		}
+	}
+	return best
+}
+
+// donationFor returns the joiner whose snapshot is to begin in n's stream.
+func (c *Core) donationFor(n *node) *node {
+	if n.gives == 0 {
+		return nil
+	}
+	for _, j := range c.nodes {
+		if j.join != nil && j.join.donor == n && !j.join.started && j.state == stateWaiting {
+			return j
+		}
+	}
+	return nil
+}
+
+// startDonation marks the place in the donor's stream whose state the joiner gets.
+func (c *Core) startDonation(donor, joiner *node, b []byte) []byte {
+	j := joiner.join
+	j.started = true
+	j.position = wire.Position{Era: c.view.eraOf(donor.sent), Index: donor.sent}
+	j.progressUs = c.nowUs
+	joiner.state = stateLoading
+	joiner.match, joiner.sent = 0, 0
+	m := wire.Load{SnapID: j.snapID, ClusterID: c.view.ClusterID, Position: j.position}
+	c.send(joiner.peer, m.Append(nil, c.header(joiner)))
+	c.counters.snapshots++
+	c.event(0, "join begins", joiner, "donor=%s at=%d", donor.id, j.position.Index)
+	return wire.AppendSnapshotItem(b, j.snapID)
+}
+
+func (c *Core) joinerOf(donor *node, snapID uint64) *node {
+	for _, n := range c.nodes {
+		if n.join != nil && n.join.snapID == snapID && n.join.donor == donor {
+			return n
+		}
+	}
+	return nil
+}
+
+// relayChunk passes a part of a snapshot on.
+func (c *Core) relayChunk(donor *node, m wire.Chunk) {
+	n := c.joinerOf(donor, m.SnapID)
+	if n == nil || n.state != stateLoading {
+		return
+	}
+	j := n.join
+	j.progressUs = c.nowUs
+	j.keysDone, j.keysTotal = int64(m.KeysDone), int64(m.KeysTotal)
+	j.bytesDone += int64(len(m.Records))
+	j.bytesTotal = max(int64(m.BytesTotal), j.bytesDone)
+	c.send(n.peer, m.Append(nil, c.header(n)))
+}
+
+// relayCredit lets the donor go on.
+func (c *Core) relayCredit(n *node, m wire.Credit) {
+	if j := n.join; j != nil && j.snapID == m.SnapID && j.donor.connected() {
+		j.progressUs = c.nowUs
+		c.send(j.donor.peer, m.Append(nil, c.header(j.donor)))
+	}
+}
+
+// snapshotLoaded: n holds the state at the snapshot's position now; the entries behind it follow.
+func (c *Core) snapshotLoaded(n *node, m wire.PositionReport) {
+	j := n.join
+	if j == nil || j.snapID != m.SnapID || m.Position != j.position {
+		return
+	}
+	j.loaded, j.loadedUs, j.behindAtLoad = true, c.nowUs, c.tail-m.Position.Index
+	j.donor.gives--
+	n.diverged = false
+	n.lostReplies = m.Position.Index
+	c.event(0, "snapshot loaded", n, "keys=%d bytes=%d ms=%d", j.keysDone, j.bytesDone, (c.nowUs-j.beganUs)/1000)
+	n.state = stateWaiting
+	if !c.canResume(n) {
+		n.join = nil
+		c.wantSnapshot(n)
+		return
+	}
+	c.resume(n)
+}
+
+// receiveAbort: one side of a snapshot gave up.
+func (c *Core) receiveAbort(n *node, m wire.Abort) {
+	for _, x := range c.nodes {
+		if x.join != nil && x.join.snapID == m.SnapID && (x == n || x.join.donor == n) && !x.join.loaded {
+			c.endJoin(x, "given up by "+n.id)
+		}
+	}
+}
+
+// endJoin ends the snapshot that n is taking; it waits for another.
+func (c *Core) endJoin(n *node, why string) {
+	j := n.join
+	n.join = nil
+	if j == nil || j.loaded {
+		return
+	}
+	j.donor.gives--
+	if n.state == stateLoading {
+		n.state = stateWaiting
+		n.pos = wire.Position{} // what it has is a part of a state, that is nothing
+	}
+	if j.started {
+		c.event(1, "join ends unfinished", n, "donor=%s: %s", j.donor.id, why)
+		if j.donor.connected() {
+			c.send(j.donor.peer, wire.Abort{SnapID: j.snapID}.Append(nil, c.header(j.donor)))
+		}
+		if n.connected() {
+			c.send(n.peer, wire.Abort{SnapID: j.snapID}.Append(nil, c.header(n)))
+		}
+	}
+}
+
+// endJoins ends the joins that n takes part in, as joiner or donor.
+func (c *Core) endJoins(n *node, why string) {
+	c.endJoin(n, why)
+	c.abortDonations(n, why)
+}
+
+func (c *Core) abortDonations(donor *node, why string) {
+	for _, n := range c.nodes {
+		if n.join != nil && n.join.donor == donor && !n.join.loaded {
+			c.endJoin(n, why)
+		}
+	}
+}
+
+// dropGreediestJoiner gives up the join that pins most of the window.
+func (c *Core) dropGreediestJoiner() {
+	var worst *node
+	for _, n := range c.nodes {
+		if !n.member && n.state >= stateLoading && (worst == nil || n.needFrom() < worst.needFrom()) {
+			worst = n
+		}
+	}
+	if worst != nil {
+		c.event(1, "join given up", worst, "it would need more than the log window may hold")
+		c.reject(worst.peer, wire.Header{Session: worst.session}, true, reasonBehind)
+		c.sessionOver(worst, reasonBehind)
+	}
+}

@@ -1,0 +1,202 @@
+package replication
+
+import (
+	"slices"
+
+	"brainer/internal/wire"
+)
+
+// Why a node leaves the in-sync set: the label of the metric, the log and the status.
+const (
+	reasonUnreachable = "unreachable"
+	reasonSilent      = "no heartbeat"
+	reasonStalled     = "stalled"
+	reasonGoodbye     = "goodbye"
+	reasonEmpty       = "restarted empty"
+	reasonBehind      = "behind the log window"
+	reasonDiverged    = "diverged"
+	reasonNewSession  = "new session"
+)
+
+// Reasons lists why a node may leave the in-sync set, for metrics.
+func Reasons() []string {
+	return []string{reasonUnreachable, reasonSilent, reasonStalled, reasonGoodbye, reasonEmpty, reasonBehind, reasonDiverged}
+}
+
+// maybeChangeView stores the next view when someone is to leave or to enter and none is being stored.
+// The set of those whose acknowledgement is required has grown before, and shrinks after.
+func (c *Core) maybeChangeView() bool {
+	if c.storing != nil || c.state != active && c.state != activating || !c.epochOK {
+		return false
+	}
+	var leaving, entering []*node
+	answering, allGoodbye := 0, true
+	for _, n := range c.nodes {
+		switch {
+		case n.member && n.leave != "":
+			leaving = append(leaving, n)
+			allGoodbye = allGoodbye && n.leave == reasonGoodbye
+		case n.member && n.connected() && !n.suspect:
+			answering++
+		case n.state == stateAdding && !n.member && (n.match >= n.need || c.cfg.Fault.AddEarly):
+			entering = append(entering, n)
+			answering++
+		}
+	}
+	if answering == 0 && !(allGoodbye && len(leaving) == len(c.view.Members)) {
+		leaving = nil // the last copy is never put out
+	}
+	if len(leaving) == 0 && len(entering) == 0 {
+		return false
+	}
+	v := c.view.clone()
+	for _, n := range leaving {
+		v.Members = slices.DeleteFunc(v.Members, func(m Member) bool { return m.NodeID == n.id })
+		v.Left = withoutNode(v.Left, n.id)
+		if n.leave != reasonGoodbye && n.leave != reasonEmpty && !n.embedded {
+			v.Left = append(v.Left, Member{NodeID: n.id, DataID: n.dataID})
+		}
+	}
+	for _, n := range entering {
+		v.Members = append(v.Members, Member{NodeID: n.id, DataID: n.dataID, Embedded: n.embedded})
+		v.Left = withoutNode(v.Left, n.id)
+	}
+	if c.cfg.Fault.EjectNotDurable {
+		for _, n := range leaving {
+			n.member = false
+		}
+		c.advance()
+	}
+	c.store(v)
+	return true
+}
+
+func withoutNode(ms []Member, id string) []Member {
+	return slices.DeleteFunc(ms, func(m Member) bool { return m.NodeID == id })
+}
+
+// viewChanged follows the view that is durable now.
+func (c *Core) viewChanged() {
+	if c.view.Epoch != c.epoch {
+		c.beginReign() // the epoch was raised meanwhile
+		return
+	}
+	if !c.epochOK {
+		c.epochOK = true
+		for _, n := range c.nodes {
+			c.prepare(n)
+		}
+	}
+	shrunk := false
+	for _, n := range c.nodes {
+		was := n.member
+		n.member = c.view.has(n.id, n.dataID)
+		switch {
+		case was && !n.member:
+			shrunk = true
+			c.left(n)
+		case !was && n.member:
+			c.entered(n)
+		}
+	}
+	c.listUsable()
+	switch {
+	case c.state == recovering && len(c.view.Members) > 0 && c.base != nil && c.view.eraOf(c.tail+1) == c.epoch:
+		c.beginEra()
+	case c.state == forming && len(c.view.Members) > 0:
+		c.beginEra()
+	case (c.state == active || c.state == activating) && len(c.view.Members) == 0:
+		c.allLeft()
+		return
+	}
+	c.advance()
+	if shrunk {
+		c.shrunk()
+	}
+}
+
+// left: n is out of the durable view.
+func (c *Core) left(n *node) {
+	why := n.leave
+	c.counters.evicted[why]++
+	n.lastReason, n.leave, n.dataID = why, "", n.helloDataID
+	c.event(1, "node out of the in-sync set", n, "%s", why)
+	c.repliesFrom(n)
+	switch {
+	case n.goodbye && n.connected():
+		c.rerouteReads(n, false)
+		c.dismiss(n)
+	case n.state == stateLive:
+		// It is connected and may even be level: back by way of replay.
+		n.state = stateReplay
+		c.rerouteReads(n, false)
+	case n.state == stateWaiting:
+		c.decide(n)
+	}
+}
+
+// entered: n is in the durable view.
+func (c *Core) entered(n *node) {
+	if n.state == stateAdding {
+		c.becomeLive(n)
+		return
+	}
+	if !n.connected() && c.state == active {
+		n.leave = reasonUnreachable // it was added while it went; it counts until it is out again
+	}
+}
+
+// beginEra starts this epoch's part of the order behind the truth that is in the view.
+func (c *Core) beginEra() {
+	c.state = activating
+	c.base = nil
+	for _, n := range c.nodes {
+		if n.state == stateWaiting && n.member {
+			c.resume(n)
+		}
+	}
+	c.noop = c.appendOwn(wire.EntryNoop)
+	c.event(0, "era begins", nil, "epoch=%d members=%d", c.epoch, len(c.view.Members))
+	for _, n := range c.nodes {
+		c.decide(n)
+	}
+}
+
+func (c *Core) becomeActive() {
+	c.state = active
+	c.detail = ""
+	c.event(0, "broker active", nil, "epoch=%d safe=%d", c.epoch, c.safe)
+	for _, n := range c.nodes {
+		c.decide(n)
+		c.maybeAdd(n)
+	}
+}
+
+// allLeft: the last node said goodbye; with nobody to come back, the next empty node begins anew.
+func (c *Core) allLeft() {
+	for i, r := range c.pending.recs {
+		c.abandonUncertain(c.pending.first+uint64(i), r)
+	}
+	c.event(1, "no copy left", nil, "every node said goodbye")
+	c.startOver()
+}
+
+// Forget drops a node that is not coming back from the list.
+func (c *Core) Forget(nowUs int64, id string) string {
+	c.setNow(nowUs)
+	n := c.nodeByID(id)
+	switch {
+	case n == nil:
+		return "ERR no such node '" + id + "'"
+	case n.connected() || n.member:
+		return "ERR node '" + id + "' is connected or in the in-sync set"
+	case c.storing != nil:
+		return "TRYAGAIN the in-sync set is being changed"
+	}
+	n.forgotten = true
+	if v := c.view.clone(); len(withoutNode(v.Left, id)) < len(c.view.Left) {
+		v.Left = withoutNode(v.Left, id)
+		c.store(v)
+	}
+	return ""
+}

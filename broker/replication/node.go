@@ -1,0 +1,488 @@
+package replication
+
+import (
+	"github.com/cespare/xxhash/v2"
+
+	"brainer/internal/wire"
+)
+
+// nodeState is where a node stands with this broker. Transitions are the verbs below.
+type nodeState uint8
+
+const (
+	stateDown    nodeState = iota // no session
+	stateHello                    // asked to promise the epoch
+	stateWaiting                  // promised; waits for a donor, or for the broker to be active
+	stateLoading                  // takes a snapshot
+	stateReplay                   // is sent what it missed
+	stateAdding                   // level; its acknowledgements are required; the view is being stored
+	stateLive                     // in the durable view, serves reads
+)
+
+var stateNames = [...]string{"down", "hello", "waiting", "loading", "replay", "adding", "live"}
+
+// node is what the broker knows of one node, by its id.
+type node struct {
+	id       string
+	number   uint16 // in this run of the broker; index in Core.nodes plus one
+	salt     uint64
+	endpoint string
+	embedded bool
+
+	incarnation uint64
+	dataID      uint64 // while it is a member, that of the view
+	helloDataID uint64 // of the present session
+	clusterID   uint64
+	state       nodeState
+	member      bool   // (id, dataID) is in the durable view
+	leave       string // why it is to leave the view; "" stays
+	lastReason  string // why it left last, or why it is not in
+	goodbye     bool   // it asked to leave
+	forgotten   bool   // an operator said that it is not coming back
+
+	peer, beatPeer string
+	session        uint64
+	assembler      wire.Assembler
+
+	heardUs    int64 // last frame of any kind
+	beatUs     int64 // last heartbeat
+	progressUs int64 // last Done, or when the first turn went out after a pause
+	busyMs     uint32
+	suspect    bool
+	keys       int64
+	usedBytes  int64
+
+	pos         wire.Position // as reported after the promise
+	ringFirst   uint64
+	reported    bool
+	sent        uint64 // match <= sent <= tail
+	match       uint64 // applied up to here, in this session
+	need        uint64 // adding: enters the set once match >= need
+	diverged    bool   // its state differs from the others': only a snapshot helps
+	lostReplies uint64 // keeps no replies up to here (it loaded a snapshot)
+
+	turn         uint64
+	turnInFlight bool
+	turnEntries  bool // the turn in flight carries entries
+	turnSentUs   int64
+	resends      uint8
+	reads        readQueue
+	buf          []byte
+
+	join  *join // it is a joiner taking a snapshot
+	gives int   // snapshots it gives as a donor
+}
+
+func (n *node) connected() bool { return n.state != stateDown }
+
+// streaming: it is sent turns.
+func (n *node) streaming() bool { return n.state >= stateReplay }
+
+// inSync: a member of the durable view that is being served from.
+func (n *node) inSync() bool { return n.member && n.state == stateLive }
+
+// required: its acknowledgement is needed for the safe index.
+func (n *node) required() bool { return n.member || n.state == stateAdding }
+
+// needFrom is the first entry that it still has to be sent, or may have to be sent again.
+func (n *node) needFrom() uint64 {
+	if n.state == stateLoading && n.join != nil {
+		return n.join.position.Index + 1
+	}
+	return n.match + 1
+}
+
+func (c *Core) nodeByID(id string) *node {
+	for _, n := range c.nodes {
+		if n.id == id {
+			return n
+		}
+	}
+	return nil
+}
+
+func (c *Core) addNode(id string) *node {
+	n := &node{id: id, number: uint16(len(c.nodes) + 1), salt: xxhash.Sum64String(id)}
+	c.nodes = append(c.nodes, n)
+	return n
+}
+
+// inSyncCount is how many copies a write can be acknowledged by.
+func (c *Core) inSyncCount() int {
+	k := 0
+	for _, n := range c.nodes {
+		if n.inSync() && n.leave == "" {
+			k++
+		}
+	}
+	return k
+}
+
+func (c *Core) anyInSync() bool {
+	for _, n := range c.nodes {
+		if n.inSync() {
+			return true
+		}
+	}
+	return false
+}
+
+// listUsable recomputes the candidates for primary.
+func (c *Core) listUsable() {
+	c.usable = c.usable[:0]
+	for _, n := range c.nodes {
+		if n.inSync() && !n.suspect && n.leave == "" {
+			c.usable = append(c.usable, n)
+		}
+	}
+}
+
+// receiveHello opens a session for a node, in place of an earlier one of the same life.
+func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
+	if m.NodeID == "" {
+		c.reject(peer, h, false, "a node needs an id: give run_node --id")
+		return
+	}
+	n := c.nodeByID(m.NodeID)
+	if n != nil && n.connected() && n.incarnation != m.Incarnation && c.nowUs-n.heardUs < c.cfg.SuspectMs*1000 {
+		c.event(1, "node refused", n, "another node with this id is alive")
+		c.reject(peer, h, false, "another node with id "+m.NodeID+" is alive: give each run_node its own --id")
+		return
+	}
+	if n == nil {
+		if len(c.nodes) >= 1000 {
+			c.reject(peer, h, false, "too many nodes")
+			return
+		}
+		n = c.addNode(m.NodeID)
+	}
+	if n.connected() {
+		c.sessionOver(n, reasonNewSession)
+	}
+	c.nodeIsBack(n, m)
+	n.peer, n.session = peer, h.Session
+	n.endpoint, n.embedded = m.Endpoint, m.Embedded
+	n.incarnation, n.clusterID = m.Incarnation, m.ClusterID
+	n.assembler = wire.Assembler{}
+	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
+	n.suspect, n.busyMs, n.goodbye, n.forgotten = false, 0, false, false
+	n.reported, n.turnInFlight, n.resends = false, false, 0
+	n.state = stateHello
+	c.byPeer[peer] = n
+	c.bySession[h.Session] = n
+	c.event(0, "node hello", n, "endpoint=%s embedded=%v", m.Endpoint, m.Embedded)
+	if m.Promised > c.epoch {
+		c.raiseEpoch(m.Promised)
+		return
+	}
+	c.prepare(n)
+}
+
+// nodeIsBack sees to it that a node which lost its memory is not taken for the member it was.
+func (c *Core) nodeIsBack(n *node, m wire.Hello) {
+	n.helloDataID = m.DataID
+	switch {
+	case !n.member:
+		n.dataID, n.leave = m.DataID, ""
+	case n.dataID == m.DataID || c.cfg.Fault.IgnoreDataID:
+		if c.storing == nil || c.storing.has(n.id, n.dataID) {
+			n.leave = "" // it is back before it was put out
+		}
+	default:
+		c.lostItsData(n)
+	}
+}
+
+// lostItsData: the copy that the view names is gone for good; what came back under its name is new.
+func (c *Core) lostItsData(n *node) {
+	if n.leave != reasonEmpty {
+		n.leave = reasonEmpty
+		c.event(1, "node restarted empty", n, "its copy is lost")
+	}
+	c.maybeChangeView()
+}
+
+// prepare asks a node to promise the epoch, once that is durable.
+func (c *Core) prepare(n *node) {
+	if !c.epochOK || n.state != stateHello {
+		return
+	}
+	m := wire.Prepare{BrokerRun: c.cfg.BrokerRun, Number: n.number, ClusterID: c.view.ClusterID}
+	c.send(n.peer, m.Append(nil, c.header(n)))
+}
+
+// receivePosition learns what a node holds, after its promise: only this counts.
+func (c *Core) receivePosition(n *node, m wire.PositionReport) {
+	n.helloDataID = m.DataID
+	if n.member && m.DataID != n.dataID && !c.cfg.Fault.IgnoreDataID {
+		c.lostItsData(n)
+	} else if !n.member {
+		n.dataID = m.DataID
+	}
+	if ms := m.LastMs; ms > c.lastMs {
+		c.lastMs = ms
+	}
+	n.pos, n.ringFirst, n.clusterID, n.reported = m.Position, m.RingFirst, m.ClusterID, true
+	if n.state == stateLoading && m.SnapID != 0 {
+		c.snapshotLoaded(n, m)
+		return
+	}
+	if n.state != stateHello {
+		return
+	}
+	n.state = stateWaiting
+	c.decide(n)
+}
+
+// decide says how a node that waits can come level: resume, snapshot, or not now.
+func (c *Core) decide(n *node) {
+	if n.state != stateWaiting {
+		return
+	}
+	switch c.state {
+	case forming:
+		c.maybeForm()
+		return
+	case recovering:
+		c.maybeRecover()
+		return
+	}
+	if n.goodbye || n.leave == reasonEmpty && n.member {
+		return // viewChanged comes back to it
+	}
+	if c.foreign(n) {
+		n.lastReason = "holds data of another history"
+		c.event(2, "node refused", n, "it holds data of another history (cluster %016x, this is %016x)", n.clusterID, c.view.ClusterID)
+		m := wire.Reject{Reason: "this node holds data of another history: stop it if that data is not needed (it joins empty), or point it at its own broker"}
+		c.send(n.peer, m.Append(nil, c.header(n)))
+		c.sessionOver(n, "foreign history")
+		return
+	}
+	if c.canResume(n) {
+		c.resume(n)
+		return
+	}
+	if n.member {
+		// It is in the durable set, but the window does not reach back to it.
+		n.leave = reasonBehind
+		c.maybeChangeView()
+		return
+	}
+	c.wantSnapshot(n)
+}
+
+// foreign reports whether n holds data that no one said may be dropped.
+func (c *Core) foreign(n *node) bool {
+	return n.pos.Index > 0 && n.clusterID != c.view.ClusterID && !c.forced
+}
+
+func (c *Core) canResume(n *node) bool {
+	if n.diverged || n.pos.Index+1 < c.window.first || n.pos.Index > c.tail {
+		return false
+	}
+	if c.cfg.Fault.ResumeByIndex {
+		return true
+	}
+	if n.pos.Index == 0 {
+		return true // the window reaches back to the first entry
+	}
+	return n.clusterID == c.view.ClusterID && c.view.contains(n.pos, c.tail)
+}
+
+// resume sends n what it missed.
+func (c *Core) resume(n *node) {
+	n.sent, n.match = n.pos.Index, n.pos.Index
+	n.turnInFlight = false
+	n.progressUs = c.nowUs
+	c.counters.resumes++
+	if n.pos.Index == 0 {
+		m := wire.Load{ClusterID: c.view.ClusterID} // nothing to load: it begins with the first entry
+		c.send(n.peer, m.Append(nil, c.header(n)))
+	}
+	if n.member && n.leave == "" {
+		c.becomeLive(n)
+		c.advance()
+		return
+	}
+	n.state = stateReplay
+	c.event(0, "node resumes", n, "at=%d behind=%d", n.pos.Index, c.tail-n.pos.Index)
+	c.maybeAdd(n)
+}
+
+// maybeAdd moves a joiner on: near the end its acknowledgements become required, and when it has
+// all that was ordered before that, the view is stored with it.
+func (c *Core) maybeAdd(n *node) bool {
+	if n.state == stateReplay && !n.member && n.leave == "" && !n.goodbye && !n.suspect && c.state == active &&
+		c.tail-n.match <= c.cfg.JoinLagEntries {
+		n.state = stateAdding
+		n.need = c.tail
+		c.event(-1, "node adding", n, "need=%d", n.need)
+	}
+	if n.state == stateAdding && (n.match >= n.need || c.cfg.Fault.AddEarly) {
+		return c.maybeChangeView()
+	}
+	return false
+}
+
+// becomeLive lets a member serve.
+func (c *Core) becomeLive(n *node) {
+	n.state = stateLive
+	n.lastReason = ""
+	n.join = nil
+	c.listUsable()
+	c.event(0, "node live", n, "applied=%d", n.match)
+}
+
+// sessionOver ends n's session; what it was asked is asked elsewhere.
+func (c *Core) sessionOver(n *node, why string) {
+	if !n.connected() {
+		return
+	}
+	was := n.state
+	c.endJoins(n, why)
+	delete(c.byPeer, n.peer)
+	delete(c.bySession, n.session)
+	n.state, n.peer, n.beatPeer = stateDown, "", ""
+	n.assembler = wire.Assembler{}
+	n.turnInFlight, n.suspect = false, false
+	if !n.member {
+		n.lastReason = why
+	}
+	c.event(1, "node session over", n, "%s", why)
+	if c.base == n {
+		c.base = nil
+	}
+	if n.member && n.leave == "" && why != reasonNewSession && (c.state == active || c.state == activating) {
+		n.leave = why
+	}
+	c.listUsable()
+	if was >= stateReplay {
+		c.rerouteReads(n, why == reasonUnreachable)
+		c.repliesFrom(n)
+	}
+	c.maybeChangeView()
+	if was == stateAdding && !n.member {
+		c.advance()
+	}
+}
+
+// judge looks at the time since a node was heard.
+func (c *Core) judge(n *node) {
+	if !n.connected() {
+		return
+	}
+	silent := c.nowUs - n.beatUs
+	stuck := n.turnInFlight && c.nowUs-max(n.progressUs, n.turnSentUs) > c.cfg.DeadMs*1000 &&
+		(n.busyMs == 0 || int64(n.busyMs) > c.cfg.BusyLimitMs)
+	switch {
+	case silent > c.cfg.DeadMs*1000 || stuck:
+		why := reasonSilent
+		if stuck {
+			why = reasonStalled
+		}
+		if c.mustKeep(n) {
+			c.becomeSuspect(n)
+			break
+		}
+		c.reject(n.peer, wire.Header{Session: n.session}, true, why)
+		c.sessionOver(n, why)
+		return
+	case silent > c.cfg.SuspectMs*1000:
+		c.becomeSuspect(n)
+	case n.suspect && !stuck:
+		n.suspect = false
+		c.listUsable()
+		c.event(0, "node answers again", n, "")
+		c.maybeAdd(n)
+	}
+	if n.turnInFlight && n.busyMs == 0 && c.nowUs-max(n.turnSentUs, n.progressUs) > c.cfg.ResendMs*1000*int64(1+n.resends) {
+		c.resend(n, n.match, "no answer")
+	}
+}
+
+// mustKeep: the last copy that answers is never put out, whatever it does.
+func (c *Core) mustKeep(n *node) bool {
+	if !n.inSync() {
+		return false
+	}
+	for _, x := range c.nodes {
+		if x != n && x.inSync() && !x.suspect && x.leave == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// becomeSuspect sends n's reads elsewhere; its acknowledgements are still waited for.
+func (c *Core) becomeSuspect(n *node) {
+	if n.suspect {
+		return
+	}
+	n.suspect = true
+	c.listUsable()
+	c.event(1, "node suspect", n, "silent_ms=%d", (c.nowUs-n.beatUs)/1000)
+	if n.state == stateLive && len(c.usable) > 0 {
+		c.rerouteReads(n, false)
+		c.repliesFrom(n)
+	}
+}
+
+// receiveBeat takes a node's heartbeat, which comes on a socket of its own.
+func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
+	m, err := wire.DecodeBeat(body)
+	if err != nil {
+		return
+	}
+	n := c.bySession[h.Session]
+	if n == nil {
+		c.reject(peer, h, true, "session is over")
+		return
+	}
+	n.beatPeer = peer
+	n.heardUs, n.beatUs = c.nowUs, c.nowUs
+	n.busyMs, n.keys, n.usedBytes = m.BusyMs, m.Keys, m.UsedBytes
+	if m.Reclaimable && n.inSync() {
+		c.reclaimable = true
+	}
+	if n.state == stateHello && c.epochOK {
+		c.prepare(n) // the first one may have been lost
+	}
+}
+
+// sendBeats tells every node that the broker lives, and probes the connection.
+func (c *Core) sendBeats() {
+	for _, n := range c.nodes {
+		if !n.connected() {
+			continue
+		}
+		m := wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state]}
+		frame := m.Append(nil, c.header(n))
+		c.send(n.peer, frame)
+		if n.beatPeer != "" {
+			c.send(n.beatPeer, frame)
+		}
+	}
+}
+
+// receiveGoodbye lets a node go: out of the set first, then it is told.
+func (c *Core) receiveGoodbye(n *node) {
+	if n.goodbye {
+		return
+	}
+	n.goodbye = true
+	c.event(0, "node says goodbye", n, "")
+	c.endJoins(n, reasonGoodbye)
+	if n.member {
+		n.leave = reasonGoodbye
+		c.listUsable()
+		c.maybeChangeView()
+		return
+	}
+	c.dismiss(n)
+}
+
+// dismiss tells a node that it is out and may go.
+func (c *Core) dismiss(n *node) {
+	c.send(n.peer, wire.Goodbye{}.Append(nil, c.header(n)))
+	c.sessionOver(n, reasonGoodbye)
+}

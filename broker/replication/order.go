@@ -1,0 +1,440 @@
+package replication
+
+import (
+	"fmt"
+	"strconv"
+
+	"brainer/internal/op"
+	"brainer/internal/wire"
+)
+
+// record is an ordered write until it is safe and answered.
+type record struct {
+	op      *op.Op // nil: nobody waits for it (any more)
+	ack     op.Ack
+	primary *node // who was asked for the reply; nil: no reply is needed
+	replied bool  // the reply has arrived, or is given up
+	keys    []uint64
+	key0    [1]uint64
+	held    []*op.Op // reads that wait until it is safe
+}
+
+// pending is the records from first on, without a gap up to the tail.
+type pending struct {
+	first     uint64
+	recs      []*record
+	free      []*record
+	confirmed uint64 // every reply up to here has arrived
+}
+
+func (p *pending) reset(next uint64) {
+	*p = pending{first: next, confirmed: next - 1}
+}
+
+func (p *pending) at(index uint64) *record {
+	if index < p.first || index-p.first >= uint64(len(p.recs)) {
+		return nil
+	}
+	return p.recs[index-p.first]
+}
+
+func (p *pending) push() *record {
+	var r *record
+	if n := len(p.free); n > 0 {
+		r, p.free = p.free[n-1], p.free[:n-1]
+	} else {
+		r = &record{}
+	}
+	p.recs = append(p.recs, r)
+	return r
+}
+
+func (p *pending) pop() {
+	r := p.recs[0]
+	p.recs[0] = nil
+	p.recs = p.recs[1:]
+	p.first++
+	held := r.held[:0]
+	*r = record{held: held}
+	if len(p.free) < 4096 {
+		p.free = append(p.free, r)
+	}
+}
+
+// confirm moves confirmed over the replies that have arrived.
+func (p *pending) confirm() {
+	for {
+		r := p.at(p.confirmed + 1)
+		if r == nil || !r.replied {
+			return
+		}
+		p.confirmed++
+	}
+}
+
+func entryKind(k op.Kind) wire.EntryKind {
+	switch k {
+	case op.Write:
+		return wire.EntryCommand
+	case op.Txn:
+		return wire.EntryTxn
+	case op.Watch:
+		return wire.EntryWatch
+	default:
+		return wire.EntryUnwatch
+	}
+}
+
+// order gives a write the next index. From here on it is never cancelled.
+func (c *Core) order(o *op.Op) {
+	p := c.pick(o)
+	if p == nil {
+		c.answerError(o, errClusterDown)
+		return
+	}
+	r := c.appendEntry(entryKind(o.Kind), o, p)
+	o.Index = c.tail
+	r.op, r.ack, r.primary = o, c.ackOf(o), p
+	if r.ack > 0 {
+		c.ackN++
+	}
+	if len(o.Keys) <= 1 {
+		r.keys = append(r.key0[:0], o.Keys...)
+	} else {
+		r.keys = append([]uint64(nil), o.Keys...)
+	}
+	for _, k := range o.Keys {
+		c.keyLast[k] = c.tail
+	}
+	if o.Keyless {
+		c.floor = c.tail
+	}
+	c.lastOrderUs = c.nowUs
+}
+
+// appendEntry puts an entry at the end of the order; o is nil for the core's own.
+func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record {
+	c.tail++
+	e := wire.Entry{Kind: kind, Proto: 2, Seed: seed(c.epoch, c.tail), TimeMs: c.stampMs()}
+	if c.cfg.Fault.ClockBack {
+		e.TimeMs = c.nowUs / 1000
+	}
+	if o != nil {
+		e.DB, e.Proto, e.Token, e.Body = o.DB, o.Proto, o.Token, o.Body
+	}
+	if primary != nil {
+		e.Primary = primary.number
+	}
+	c.window.append(e.TimeMs, entryOverhead+len(e.Body), func(b []byte) []byte { return wire.AppendEntry(b, &e) })
+	return c.pending.push()
+}
+
+const entryOverhead = 64
+
+// seed is the entry's share of chance: a function of its place, so that it need not be drawn.
+func seed(epoch, index uint64) uint64 {
+	z := epoch*0x9e3779b97f4a7c15 + index
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// appendOwn orders an entry of the core's own, which needs no reply.
+func (c *Core) appendOwn(kind wire.EntryKind) uint64 {
+	r := c.appendEntry(kind, nil, nil)
+	r.replied = true
+	c.lastOrderUs = c.nowUs
+	return c.tail
+}
+
+// maybeOrderTick orders a TICK when a node has expired keys to give back and nothing else does it.
+func (c *Core) maybeOrderTick() {
+	if c.state == active && c.reclaimable && c.nowUs-c.lastOrderUs >= 100_000 && c.tail == c.safe {
+		c.reclaimable = false
+		c.appendOwn(wire.EntryTick)
+	}
+}
+
+// receiveDone takes a node's progress and replies.
+func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
+	if !n.streaming() {
+		return
+	}
+	if turn == n.turn && !d.Part && n.turnInFlight {
+		n.turnInFlight = false
+		if n.turnEntries {
+			c.Out.Acks = append(c.Out.Acks, NodeAck{Node: n.id, Us: c.nowUs - n.turnSentUs})
+		}
+	}
+	n.progressUs = c.nowUs
+	if d.Applied.Index > n.sent {
+		return // cannot be: it applied what this session has not sent
+	}
+	for {
+		kind, id, reply, ok := d.Next()
+		if !ok {
+			break
+		}
+		switch kind {
+		case wire.ReplyEntry:
+			c.entryReplied(n, id, reply)
+		case wire.ReplyGone:
+			c.entryReplyGone(n, id)
+		case wire.ReplyRead:
+			c.readReplied(n, id, reply)
+		}
+	}
+	if d.Applied.Index > n.match {
+		n.match = d.Applied.Index
+		c.compareDigest(n, d.DigestIndex, d.Digest)
+		c.advance()
+		c.maybeAdd(n)
+	}
+}
+
+// entryReplied takes the reply of entry index.
+func (c *Core) entryReplied(n *node, index uint64, reply []byte) {
+	r := c.pending.at(index)
+	if r == nil || r.replied || r.primary == nil {
+		return
+	}
+	r.replied = true
+	if r.op != nil {
+		r.op.Reply = reply
+	}
+	c.settle(index, r)
+	c.pending.confirm()
+	c.popSettled()
+}
+
+func (c *Core) entryReplyGone(n *node, index uint64) {
+	r := c.pending.at(index)
+	if r == nil || r.replied || r.primary != n {
+		return
+	}
+	n.lostReplies = index
+	c.askAnother(index, r)
+}
+
+// settle answers r's operation when its reply is there and its rule holds.
+func (c *Core) settle(index uint64, r *record) {
+	if r.op == nil || !r.replied {
+		return
+	}
+	ok := false
+	switch {
+	case r.ack == op.AckAll:
+		ok = index <= c.safe || c.cfg.Fault.AckEarly
+	case r.ack == op.AckPrimary:
+		ok = true
+	default:
+		ok = c.holders(index) >= int(r.ack)
+	}
+	if !ok {
+		return
+	}
+	o := r.op
+	if r.ack > 0 {
+		c.ackN--
+	}
+	r.op = nil
+	if o.OnSafe != nil {
+		o.OnSafe(o)
+	}
+	c.answer(o, o.Reply)
+}
+
+// holders counts the in-sync nodes that have applied index.
+func (c *Core) holders(index uint64) int {
+	n := 0
+	for _, x := range c.nodes {
+		if x.inSync() && x.match >= index {
+			n++
+		}
+	}
+	return n
+}
+
+// advance recomputes the safe index and settles what became safe.
+func (c *Core) advance() {
+	safe, any := c.tail, false
+	for _, n := range c.nodes {
+		if n.required() {
+			any = true
+			safe = min(safe, n.match)
+		}
+	}
+	if c.ackN > 0 {
+		for i := range c.pending.recs {
+			if r := c.pending.recs[i]; r.ack > 0 {
+				c.settle(c.pending.first+uint64(i), r)
+			}
+		}
+	}
+	if c.cfg.Fault.SafeGoesBack && any && safe < c.safe {
+		c.safe = safe
+	}
+	if !any || safe <= c.safe {
+		c.settleBarriers()
+		return
+	}
+	from := c.safe + 1
+	c.safe = safe
+	for i := max(from, c.pending.first); i <= safe; i++ {
+		r := c.pending.at(i)
+		if r == nil {
+			break
+		}
+		for _, k := range r.keys {
+			if c.keyLast[k] == i {
+				delete(c.keyLast, k)
+			}
+		}
+		c.settle(i, r)
+		for _, o := range r.held {
+			c.pendingReads--
+			c.answer(o, o.Reply)
+		}
+		clear(r.held)
+		r.held = r.held[:0]
+	}
+	c.popSettled()
+	c.settleBarriers()
+	if c.state == activating && c.safe >= c.noop {
+		c.becomeActive()
+	}
+}
+
+// popSettled forgets the records at the front that are safe and whose reply is confirmed.
+func (c *Core) popSettled() {
+	p := &c.pending
+	for len(p.recs) > 0 && p.first <= c.safe && p.recs[0].replied && p.recs[0].op == nil {
+		if p.confirmed < p.first {
+			p.confirmed = p.first
+		}
+		p.pop()
+	}
+}
+
+// askAnother asks another node for the kept reply of an ordered write.
+func (c *Core) askAnother(index uint64, r *record) {
+	if len(r.keys) == 0 {
+		r.primary = nil
+	}
+	var best *node
+	for _, n := range c.nodes {
+		if n == r.primary || !n.inSync() || n.suspect || n.lostReplies >= index {
+			continue
+		}
+		if best == nil || len(r.keys) > 0 && n.weight(r.keys[0]) > best.weight(r.keys[0]) {
+			best = n
+		}
+	}
+	if best == nil && r.primary != nil && r.primary.inSync() && r.primary.lostReplies < index {
+		return // it is the only one; it may come back
+	}
+	if best != nil {
+		r.primary = best
+		best.reads.push(readItem{query: true, id: index, after: index})
+		return
+	}
+	for _, n := range c.nodes {
+		if n.required() && n.lostReplies < index {
+			r.primary = n
+			return // asked again when it is back
+		}
+	}
+	r.replied = true
+	if r.op != nil {
+		c.abandon(r, fmt.Sprintf(errReplyGone, c.epoch, index))
+	}
+	c.pending.confirm()
+	c.popSettled()
+}
+
+// repliesFrom asks others for the replies that n owes.
+func (c *Core) repliesFrom(n *node) {
+	for i := 0; i < len(c.pending.recs); i++ {
+		if r := c.pending.recs[i]; r.primary == n && !r.replied {
+			before := len(c.pending.recs)
+			c.askAnother(c.pending.first+uint64(i), r)
+			i -= before - len(c.pending.recs)
+		}
+	}
+}
+
+// abandon answers r's operation with an error that leaves its fate open.
+func (c *Core) abandon(r *record, text string) {
+	o := r.op
+	if r.ack > 0 {
+		c.ackN--
+	}
+	r.op = nil
+	c.answerError(o, text)
+}
+
+func (c *Core) abandonUncertain(index uint64, r *record) {
+	if r.op != nil {
+		c.abandon(r, fmt.Sprintf(errUncertain, c.epoch, index, c.holders(index), c.inSyncCount()))
+	}
+}
+
+// shrunk answers the writes that the smaller set can no longer acknowledge as promised.
+func (c *Core) shrunk() {
+	n := c.inSyncCount()
+	for i, r := range c.pending.recs {
+		if r.op != nil && (n < c.cfg.MinInSync || int(r.ack) > n) {
+			c.abandonUncertain(c.pending.first+uint64(i), r)
+		}
+	}
+	c.popSettled()
+}
+
+// expireOps gives an answer to what has waited for too long.
+func (c *Core) expireOps() {
+	limit := c.nowUs - c.cfg.WriteTimeoutMs*1000
+	for i, r := range c.pending.recs {
+		if r.op == nil {
+			continue
+		}
+		if r.op.Hold.OrderedUs > limit {
+			break // ordered in time
+		}
+		c.abandonUncertain(c.pending.first+uint64(i), r)
+	}
+	c.popSettled()
+	c.settleBarriers()
+	c.expireReads()
+}
+
+// addBarrier takes a WAIT.
+func (c *Core) addBarrier(o *op.Op) {
+	if c.maybeSettleBarrier(o) {
+		return
+	}
+	c.barriers = append(c.barriers, o)
+}
+
+func (c *Core) maybeSettleBarrier(o *op.Op) bool {
+	held := c.holders(o.Index)
+	late := o.TimeoutMs > 0 && c.nowUs-o.Hold.OrderedUs >= o.TimeoutMs*1000
+	if held-1 < o.Copies && !late && !o.Cancelled() {
+		return false
+	}
+	c.answer(o, []byte(":"+strconv.Itoa(max(held-1, 0))+"\r\n"))
+	return true
+}
+
+func (c *Core) settleBarriers() {
+	if len(c.barriers) == 0 {
+		return
+	}
+	keep := c.barriers[:0]
+	for _, o := range c.barriers {
+		if !c.maybeSettleBarrier(o) {
+			keep = append(keep, o)
+		}
+	}
+	clear(c.barriers[len(keep):])
+	c.barriers = keep
+}

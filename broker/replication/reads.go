@@ -1,0 +1,219 @@
+package replication
+
+import (
+	"brainer/internal/op"
+)
+
+// readItem is what a node is asked, in its stream: a read, or the kept reply of an entry.
+type readItem struct {
+	op     *op.Op
+	query  bool
+	id     uint64 // the read's id, or the entry's index
+	after  uint64 // executed behind this entry
+	timeMs int64
+}
+
+// readQueue holds the items of one node in the order of asking. The first sent of them are with the
+// node; its answers come in the same order.
+type readQueue struct {
+	items []readItem
+	sent  int
+}
+
+func (q *readQueue) push(it readItem) { q.items = append(q.items, it) }
+
+// pop removes the item with that id, which the node has answered, and those before it.
+func (q *readQueue) pop(query bool, id uint64) (readItem, bool) {
+	for i := 0; i < q.sent; i++ {
+		it := q.items[i]
+		if it.query != query || it.id != id {
+			continue
+		}
+		copy(q.items[i:], q.items[i+1:])
+		q.items[len(q.items)-1] = readItem{}
+		q.items = q.items[:len(q.items)-1]
+		q.sent--
+		return it, true
+	}
+	return readItem{}, false
+}
+
+// take empties the queue.
+func (q *readQueue) take() []readItem {
+	items := q.items
+	*q = readQueue{}
+	return items
+}
+
+// routeRead sends a read to the primary of its first key, behind all that is ordered.
+func (c *Core) routeRead(o *op.Op) {
+	n := c.pick(o)
+	if n == nil {
+		c.answerError(o, errClusterDown)
+		return
+	}
+	c.pendingReads++
+	c.askRead(n, o)
+}
+
+func (c *Core) askRead(n *node, o *op.Op) {
+	c.rid++
+	o.Hold.Until = c.holdOf(o)
+	n.reads.push(readItem{op: o, id: c.rid, after: c.tail, timeMs: c.stampMs()})
+}
+
+// holdOf returns the index that must be safe before o's reply is shown: of the last write ordered
+// before it that it may have seen. 0: none.
+func (c *Core) holdOf(o *op.Op) uint64 {
+	if c.cfg.Fault.NoReadHold {
+		return 0
+	}
+	hold := c.floor
+	if c.cfg.Fault.NoFloor {
+		hold = 0
+	}
+	if o.Keyless {
+		hold = c.tail
+	}
+	for _, k := range o.Keys {
+		hold = max(hold, c.keyLast[k])
+	}
+	if hold <= c.safe {
+		return 0
+	}
+	return hold
+}
+
+// readReplied takes the answer of a read; one that was asked elsewhere since is ignored.
+func (c *Core) readReplied(n *node, id uint64, reply []byte) {
+	it, ok := n.reads.pop(false, id)
+	if !ok {
+		return
+	}
+	o := it.op
+	if c.cfg.Fault.ReplyMixUp && n.reads.sent > 0 && n.reads.items[0].op != nil {
+		n.reads.items[0].op, o = o, n.reads.items[0].op
+	}
+	o.Reply = reply
+	if o.Hold.Until > c.safe {
+		if r := c.pending.at(o.Hold.Until); r != nil {
+			r.held = append(r.held, o)
+			return
+		}
+	}
+	c.pendingReads--
+	c.answer(o, reply)
+}
+
+// rerouteReads asks other nodes what n was asked. died says that n may have died of one of them.
+func (c *Core) rerouteReads(n *node, died bool) {
+	sent := n.reads.sent
+	for i, it := range n.reads.take() {
+		if it.query {
+			if r := c.pending.at(it.id); r != nil && !r.replied && r.primary == n {
+				c.askAnother(it.id, r)
+			}
+			continue
+		}
+		o := it.op
+		if died && i < sent {
+			if o.Hold.Resent++; o.Hold.Resent > 1 {
+				c.pendingReads--
+				c.answerError(o, errReadLost)
+				continue
+			}
+		}
+		to := c.pick(o)
+		if to == nil {
+			c.pendingReads--
+			c.answerError(o, errClusterDown)
+			continue
+		}
+		if to != n {
+			c.counters.rerouted++
+		}
+		c.askRead(to, o)
+	}
+}
+
+// expireReads answers reads that no node has answered in time.
+func (c *Core) expireReads() {
+	limit := c.nowUs - c.cfg.ReadTimeoutMs*1000
+	for _, n := range c.nodes {
+		q := &n.reads
+		keep, sent := q.items[:0], q.sent
+		for i, it := range q.items {
+			if it.op != nil && it.op.Hold.OrderedUs < limit {
+				c.pendingReads--
+				c.answerError(it.op, errReadTimeout)
+				if i < sent {
+					q.sent--
+				}
+				continue
+			}
+			keep = append(keep, it)
+		}
+		clear(q.items[len(keep):])
+		q.items = keep
+	}
+	for _, r := range c.pending.recs {
+		if len(r.held) == 0 || r.held[0].Hold.OrderedUs >= limit {
+			continue
+		}
+		for _, o := range r.held {
+			c.pendingReads--
+			c.answerError(o, errReadTimeout)
+		}
+		clear(r.held)
+		r.held = r.held[:0]
+	}
+}
+
+// pick chooses the node for an operation: the primary of its first key; of a keyless one, of its
+// database number.
+func (c *Core) pick(o *op.Op) *node {
+	if len(o.Keys) > 0 {
+		return c.primaryOf(o.Keys[0])
+	}
+	return c.primaryOf(uint64(o.DB))
+}
+
+// primaryOf is rendezvous hashing over the in-sync nodes that answer. When none answers, over those
+// in the set that are connected.
+func (c *Core) primaryOf(key uint64) *node {
+	if c.cfg.Fault.ReadAnywhere {
+		for _, n := range c.nodes {
+			if n.streaming() && !n.member {
+				return n
+			}
+		}
+	}
+	switch len(c.usable) {
+	case 0:
+		var best *node
+		for _, n := range c.nodes {
+			if n.inSync() && (best == nil || n.weight(key) > best.weight(key)) {
+				best = n
+			}
+		}
+		return best
+	case 1:
+		return c.usable[0]
+	}
+	best := c.usable[0]
+	w := best.weight(key)
+	for _, n := range c.usable[1:] {
+		if x := n.weight(key); x > w {
+			best, w = n, x
+		}
+	}
+	return best
+}
+
+// weight is the node's rank for a key in rendezvous hashing (Thaler and Ravishankar, 1998).
+func (n *node) weight(key uint64) uint64 {
+	z := key ^ n.salt
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}

@@ -1,0 +1,126 @@
+package replication
+
+import (
+	"maps"
+
+	"brainer/internal/op"
+)
+
+// Status describes the core as it is now.
+func (c *Core) Status(nowUs int64) op.Status {
+	c.setNow(nowUs)
+	s := op.Status{
+		State: c.stateName(), Detail: c.detail, Leader: true, Epoch: c.epoch, ViewNo: c.view.No,
+		Index: c.tail, Safe: c.safe, MinInSync: c.cfg.MinInSync, Ack: c.cfg.Ack,
+		StartedAtMs: c.startUs / 1000, NowMs: c.nowUs / 1000,
+		WindowEntries: int64(c.window.last + 1 - c.window.first), WindowBytes: c.window.bytes,
+		PendingWrites: len(c.pending.recs), PendingReads: c.pendingReads,
+		Resends: c.counters.resends, ReadsRerouted: c.counters.rerouted,
+		DigestMismatches: c.counters.digestMismatches, NodesEvicted: maps.Clone(c.counters.evicted),
+		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
+	}
+	if ms := c.window.oldestMs(); ms > 0 {
+		s.WindowSeconds = float64(max(c.nowUs/1000-ms, 0)) / 1000
+	}
+	for _, n := range c.nodes {
+		if !n.forgotten {
+			s.Nodes = append(s.Nodes, c.nodeStatus(n))
+		}
+	}
+	return s
+}
+
+func (c *Core) stateName() string {
+	switch {
+	case c.state == active && (len(c.usable) > 0 || c.anyInSync()):
+		return "active"
+	case c.state == active || c.state == recovering && c.recoveryStuck():
+		return "down"
+	}
+	return "loading"
+}
+
+func (c *Core) nodeStatus(n *node) op.NodeStatus {
+	s := op.NodeStatus{
+		ID: n.id, Endpoint: n.endpoint, Incarnation: n.incarnation, DataID: n.dataID,
+		State: stateNames[n.state], Up: n.connected(), InSync: n.inSync(), Reason: n.lastReason,
+		Embedded: n.embedded, Applied: n.match, Keys: n.keys, UsedMemory: n.usedBytes,
+	}
+	if n.suspect && n.connected() {
+		s.State = "suspect"
+	}
+	if n.leave != "" {
+		s.Reason = n.leave
+	}
+	if !n.streaming() {
+		s.Applied = n.pos.Index
+	}
+	if n.beatUs > 0 {
+		s.HeartbeatAge = float64(c.nowUs-n.beatUs) / 1e6
+	}
+	if n.connected() && s.Applied < c.tail {
+		s.LagEntries = c.tail - s.Applied
+		if first := c.window.find(s.Applied + 1); first != nil && n.turnInFlight {
+			s.LagSeconds = float64(c.nowUs-n.turnSentUs) / 1e6
+		}
+		if n.state == stateReplay || n.state == stateLoading {
+			if first := c.window.find(s.Applied + 1); first != nil {
+				s.LagSeconds = max(s.LagSeconds, float64(max(c.nowUs/1000-first.lastMs, 0))/1000)
+			}
+		}
+	}
+	if n.streaming() && n.sent > n.match {
+		s.InflightBytes = c.window.bytesBetween(n.match, n.sent)
+	}
+	s.Join = c.joinStatus(n)
+	return s
+}
+
+// joinStatus is how far n's join has come, nil when it does not join.
+func (c *Core) joinStatus(n *node) *op.JoinStatus {
+	if n.state < stateWaiting || n.state == stateLive || n.member {
+		return nil
+	}
+	s := &op.JoinStatus{Phase: "waiting", EtaSeconds: -1}
+	j := n.join
+	if j != nil {
+		s.Donor, s.SnapshotIndex = j.donor.id, j.position.Index
+		s.KeysDone, s.KeysTotal, s.BytesDone, s.BytesTotal = j.keysDone, j.keysTotal, j.bytesDone, j.bytesTotal
+	}
+	switch n.state {
+	case stateLoading:
+		s.Phase = "snapshot"
+		s.EntriesBehind = int64(c.tail - j.position.Index)
+		if j.keysDone > 0 {
+			s.EtaSeconds = eta(c.nowUs-j.beganUs, j.keysDone, j.keysTotal-j.keysDone)
+		}
+	case stateReplay, stateAdding:
+		s.Phase = stateNames[n.state]
+		s.EntriesBehind = int64(c.tail - n.match)
+		if j != nil && j.loaded {
+			s.EtaSeconds = eta(c.nowUs-j.loadedUs, int64(n.match-j.position.Index), s.EntriesBehind)
+		}
+	}
+	return s
+}
+
+func eta(elapsedUs, done, left int64) float64 {
+	if done <= 0 || left < 0 {
+		return -1
+	}
+	return float64(elapsedUs) / 1e6 * float64(left) / float64(done)
+}
+
+// bytesBetween is the size of the entries behind index from up to index to, to the chunk.
+func (w *window) bytesBetween(from, to uint64) int64 {
+	var sum int64
+	for index := from + 1; index <= to; {
+		count, encoded := w.run(index, to, 1<<62)
+		if count == 0 {
+			return sum
+		}
+		sum += int64(len(encoded))
+		index += uint64(count)
+	}
+	return sum
+}

@@ -1,0 +1,135 @@
+package replication
+
+import "brainer/internal/wire"
+
+// maybeSendTurn sends n all that waits for it, unless a turn is already on its way: meanwhile more is
+// collected (Nagle's rule, per node; none waits for another's turn). It says whether it did.
+func (c *Core) maybeSendTurn(n *node) bool {
+	if n.turnInFlight || !n.streaming() {
+		return false
+	}
+	q := &n.reads
+	donate := c.donationFor(n)
+	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil {
+		return false
+	}
+	n.turn++
+	n.turnInFlight, n.turnSentUs = true, c.nowUs
+	if n.sent == n.match && q.sent == 0 {
+		n.progressUs = c.nowUs
+	}
+	prev := wire.Position{Era: c.view.eraOf(n.sent), Index: n.sent}
+	next := n.sent + 1
+	era := c.view.eraOf(next)
+	upTo := min(c.tail, c.view.eraEnd(next, c.tail))
+	b := wire.BeginTurn(n.buf[:0], wire.TurnHead{Prev: prev, Era: era, Confirm: c.pending.confirmed,
+		Safe: c.safe, InSync: n.inSync()})
+	budget, reads := c.cfg.TurnBytesMax, c.cfg.TurnReadsMax
+	first := n.sent
+	for budget > 0 {
+		if q.sent < len(q.items) && q.items[q.sent].after <= n.sent {
+			if reads == 0 {
+				break
+			}
+			it := &q.items[q.sent]
+			q.sent++
+			reads--
+			before := len(b)
+			if it.query {
+				b = wire.AppendQueryItem(b, it.id)
+			} else {
+				b = wire.AppendReadItem(b, &wire.Read{ID: it.id, TimeMs: it.timeMs, DB: it.op.DB, Proto: it.op.Proto,
+					Txn: it.op.Txn, Body: it.op.Body})
+			}
+			budget -= len(b) - before
+			continue
+		}
+		to := upTo
+		if q.sent < len(q.items) {
+			to = min(to, q.items[q.sent].after)
+		}
+		if n.sent >= to {
+			break
+		}
+		count, encoded := c.window.run(n.sent+1, to, budget)
+		if count == 0 {
+			c.lostFromWindow(n)
+			return false
+		}
+		b = wire.AppendEntriesItem(b, count, encoded)
+		n.sent += uint64(count)
+		budget -= len(encoded)
+	}
+	if donate != nil {
+		b = c.startDonation(n, donate, b)
+	}
+	n.turnEntries = n.sent > first
+	h := c.header(n)
+	h.Seq = n.turn
+	n.buf = wire.FinishTurn(b, h)
+	c.send(n.peer, n.buf)
+	if cap(n.buf) > 4*c.cfg.TurnBytesMax {
+		n.buf = nil // it was for one large entry
+	}
+	return true
+}
+
+// lostFromWindow: what n needs next is not there any more; it has to start over.
+func (c *Core) lostFromWindow(n *node) {
+	n.turnInFlight = false
+	if n.member {
+		n.leave = reasonBehind
+	}
+	c.reject(n.peer, wire.Header{Session: n.session}, true, reasonBehind)
+	c.sessionOver(n, reasonBehind)
+}
+
+// resend sends again what follows index from: a turn, or its answer, was lost.
+func (c *Core) resend(n *node, from uint64, why string) {
+	c.counters.resends += n.sent - from
+	c.event(-1, "resend", n, "from=%d to=%d %s", from+1, n.sent, why)
+	c.abortDonations(n, "the donor's stream broke")
+	n.sent = from
+	n.turnInFlight = false
+	if n.resends < 8 {
+		n.resends++
+	}
+	// Reads are sent again behind what they were behind before; queries and reads keep their order.
+	n.reads.sent = 0
+	if c.cfg.Fault.ResendReorders && from < c.tail {
+		c.appendOwn(wire.EntryTick)
+	}
+	// Replies of entries that this node has answered before may have been lost with the answer.
+	for i, r := range c.pending.recs {
+		index := c.pending.first + uint64(i)
+		if index > n.match {
+			break
+		}
+		if r.primary == n && !r.replied {
+			n.reads.pushQuery(index)
+		}
+	}
+}
+
+// pushQuery asks for the kept reply of an entry, unless that is asked already.
+func (q *readQueue) pushQuery(index uint64) {
+	for _, it := range q.items {
+		if it.query && it.id == index {
+			return
+		}
+	}
+	q.push(readItem{query: true, id: index, after: index})
+}
+
+// receiveNack goes back to where the node stands.
+func (c *Core) receiveNack(n *node, m wire.Nack) {
+	if !n.streaming() {
+		return
+	}
+	if m.Position.Index < n.match || m.Position.Index > n.sent {
+		c.reject(n.peer, wire.Header{Session: n.session}, true, "position does not fit")
+		c.sessionOver(n, "position does not fit")
+		return
+	}
+	c.resend(n, m.Position.Index, "nack")
+}

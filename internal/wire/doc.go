@@ -1,0 +1,13 @@
+// Package wire is the only language spoken between a broker and its nodes (and between brokers).
+// One message is one frame: a header of 48 bytes, little endian,
+//
+//	magic u16 | version u8 | type u8 | flags u16 | reserved u16 | epoch u64 | session u64 |
+//	seq u64 | time u64 (ms) | length u32 | crc32c u32 (of header up to here and body)
+//
+// and a body that its type describes. Every frame names the epoch and the session it belongs to, so
+// that what comes late from an earlier life is recognised. The package encodes and decodes; who may
+// say what, and what follows from it, is decided in broker/replication and node/replica.
+//
+// A frame's first byte is never a letter, '*' or white space: that tells it from RESP, which clients
+// send to the same endpoint.
+package wire

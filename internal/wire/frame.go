@@ -1,0 +1,192 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+const (
+	HeaderBytes = 48
+	Version     = 1
+	magic       = 0x42b7 // bytes b7 42
+
+	// FrameBytesMax bounds one frame on a link; longer messages travel in fragments.
+	FrameBytesMax = 1 << 20
+	// MessageBytesMax bounds a message put together from fragments.
+	MessageBytesMax = 1 << 30
+)
+
+// Type says what a frame's body is.
+type Type uint8
+
+const (
+	THello    Type = iota + 1 // node: here I am
+	TPrepare                  // broker: promise this epoch
+	TPosition                 // node: promised; this is what I hold
+	TFenced                   // node: I promised a higher epoch
+	TReject                   // broker: not like this (body says why, and whether to try again)
+	TTurn                     // broker: entries and reads, in order
+	TDone                     // node: how far that came, and the replies
+	TNack                     // node: that turn does not follow my position
+	TBeat                     // both: heartbeat
+	TLoad                     // broker: drop what you hold, a snapshot follows
+	TChunk                    // donor, by way of the broker, to joiner: a part of a snapshot
+	TCredit                   // joiner, by way of the broker, to donor: so many chunks more
+	TAbort                    // broker: that snapshot is over
+	TFetch                    // broker: send the entries that you keep
+	TEntries                  // node: here they are
+	TGoodbye                  // node: I leave; broker: you are out of the set, go
+	typeEnd
+)
+
+var typeNames = [...]string{"?", "hello", "prepare", "position", "fenced", "reject", "turn", "done", "nack",
+	"beat", "load", "chunk", "credit", "abort", "fetch", "entries", "goodbye"}
+
+func (t Type) String() string {
+	if int(t) < len(typeNames) {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("type(%d)", uint8(t))
+}
+
+const flagMore = 1 // the message goes on in the next frame of this type and session
+
+// Header is what every frame begins with.
+type Header struct {
+	Type    Type
+	Version uint8 // of the sender; 0 means this package's
+	Epoch   uint64
+	Session uint64
+	Seq     uint64 // of a turn and its Done: the turn's number
+	TimeMs  int64
+	flags   uint16
+}
+
+var (
+	ErrMagic   = errors.New("wire: not a frame")
+	ErrVersion = errors.New("wire: other protocol version")
+	ErrCorrupt = errors.New("wire: corrupt frame")
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Begin appends an empty header to b; the body is appended after it, and Finish completes it.
+func Begin(b []byte) []byte {
+	var h [HeaderBytes]byte
+	return append(b, h[:]...)
+}
+
+// Finish writes the header of the frame that begins at b[0].
+func Finish(b []byte, h Header) []byte {
+	le := binary.LittleEndian
+	le.PutUint16(b[0:], magic)
+	b[2] = h.Version
+	if h.Version == 0 {
+		b[2] = Version
+	}
+	b[3] = byte(h.Type)
+	le.PutUint16(b[4:], h.flags)
+	le.PutUint16(b[6:], 0)
+	le.PutUint64(b[8:], h.Epoch)
+	le.PutUint64(b[16:], h.Session)
+	le.PutUint64(b[24:], h.Seq)
+	le.PutUint64(b[32:], uint64(h.TimeMs))
+	le.PutUint32(b[40:], uint32(len(b)-HeaderBytes))
+	le.PutUint32(b[44:], checksum(b))
+	return b
+}
+
+func checksum(frame []byte) uint32 {
+	c := crc32.Update(0, castagnoli, frame[:44])
+	return crc32.Update(c, castagnoli, frame[HeaderBytes:])
+}
+
+// IsFrame tells a frame from RESP by its first bytes.
+func IsFrame(b []byte) bool {
+	return len(b) >= 2 && binary.LittleEndian.Uint16(b) == magic
+}
+
+// Decode checks a frame and returns its header and body (which aliases b). With ErrVersion the
+// header is filled in as far as it can be trusted, so that the sender can be told.
+func Decode(b []byte) (h Header, body []byte, err error) {
+	if !IsFrame(b) {
+		return h, nil, ErrMagic
+	}
+	if len(b) < HeaderBytes {
+		return h, nil, ErrCorrupt
+	}
+	le := binary.LittleEndian
+	if int(le.Uint32(b[40:])) != len(b)-HeaderBytes || le.Uint32(b[44:]) != checksum(b) {
+		return h, nil, ErrCorrupt
+	}
+	h = Header{Type: Type(b[3]), Version: b[2], flags: le.Uint16(b[4:]), Epoch: le.Uint64(b[8:]),
+		Session: le.Uint64(b[16:]), Seq: le.Uint64(b[24:]), TimeMs: int64(le.Uint64(b[32:]))}
+	if h.Version != Version {
+		return h, nil, fmt.Errorf("%w: %d, this is %d", ErrVersion, h.Version, Version)
+	}
+	if h.Type == 0 || h.Type >= typeEnd {
+		return h, nil, ErrCorrupt
+	}
+	return h, b[HeaderBytes:], nil
+}
+
+// Split calls emit with the frames that carry message m: m itself when it is short enough.
+// A frame given to emit is valid during the call only.
+func Split(m []byte, frameBytesMax int, emit func(frame []byte) error) error {
+	if len(m) <= frameBytesMax {
+		return emit(m)
+	}
+	h, body, err := Decode(m)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 0, frameBytesMax)
+	for len(body) > 0 {
+		n := min(len(body), frameBytesMax-HeaderBytes)
+		buf = append(Begin(buf[:0]), body[:n]...)
+		body = body[n:]
+		h.flags &^= flagMore
+		if len(body) > 0 {
+			h.flags |= flagMore
+		}
+		if err := emit(Finish(buf, h)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Assembler puts fragments together again. One serves one direction of one session.
+type Assembler struct {
+	head Header
+	body []byte
+}
+
+// Add takes a decoded frame and returns the whole message once it is there.
+func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
+	more := h.flags&flagMore != 0
+	if a.body == nil && !more {
+		return h, body, true, nil
+	}
+	if a.body != nil && (h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq) {
+		a.body = nil // the rest of that message was lost
+		if !more {
+			return h, body, true, nil
+		}
+	}
+	if len(a.body)+len(body) > MessageBytesMax {
+		a.body = nil
+		return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
+	}
+	a.head = h
+	a.body = append(a.body, body...)
+	if more {
+		return h, nil, false, nil
+	}
+	whole := a.body
+	a.body = nil
+	h.flags = 0
+	return h, whole, true, nil
+}

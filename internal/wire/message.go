@@ -1,0 +1,321 @@
+package wire
+
+// The small messages, each with its encoder (appending a whole frame to b) and its decoder.
+
+// Position is a place in the order: the epoch that ordered the entry, and its index.
+type Position struct {
+	Era   uint64
+	Index uint64
+}
+
+// Less orders positions: a later era is ahead, whatever the index.
+func (p Position) Less(q Position) bool {
+	return p.Era < q.Era || p.Era == q.Era && p.Index < q.Index
+}
+
+// Hello opens a session.
+type Hello struct {
+	NodeID      string
+	Endpoint    string // the node's own
+	Incarnation uint64
+	DataID      uint64
+	ClusterID   uint64 // of the data it holds, 0 when it holds none
+	Promised    uint64
+	Embedded    bool
+}
+
+func (m Hello) Append(b []byte, h Header) []byte {
+	h.Type = THello
+	b = Begin(b)
+	b = putString(b, m.NodeID)
+	b = putString(b, m.Endpoint)
+	b = putU64(b, m.Incarnation)
+	b = putU64(b, m.DataID)
+	b = putU64(b, m.ClusterID)
+	b = putU64(b, m.Promised)
+	b = putBool(b, m.Embedded)
+	return Finish(b, h)
+}
+
+func DecodeHello(body []byte) (m Hello, err error) {
+	r := reader{b: body}
+	m = Hello{NodeID: r.string(), Endpoint: r.string(), Incarnation: r.u64(), DataID: r.u64(),
+		ClusterID: r.u64(), Promised: r.u64(), Embedded: r.bool()}
+	return m, r.done()
+}
+
+// Prepare asks a node to promise the frame's epoch to this run of the broker.
+type Prepare struct {
+	BrokerRun uint64 // incarnation of the broker
+	Number    uint16 // the node's number in this run: the Primary of an Entry
+	ClusterID uint64
+}
+
+func (m Prepare) Append(b []byte, h Header) []byte {
+	h.Type = TPrepare
+	b = Begin(b)
+	b = putU64(b, m.BrokerRun)
+	b = putU16(b, m.Number)
+	b = putU64(b, m.ClusterID)
+	return Finish(b, h)
+}
+
+func DecodePrepare(body []byte) (m Prepare, err error) {
+	r := reader{b: body}
+	m = Prepare{BrokerRun: r.u64(), Number: r.u16(), ClusterID: r.u64()}
+	return m, r.done()
+}
+
+// PositionReport follows a promise; only it, never Hello, says what the node holds.
+type PositionReport struct {
+	Position  Position
+	DataID    uint64
+	ClusterID uint64
+	RingFirst uint64 // oldest entry it keeps; RingFirst > Index means none
+	LastMs    int64  // highest entry or read time it has seen
+	Loading   bool   // it is empty because a snapshot was begun and not finished
+	SnapID    uint64 // the snapshot it has just loaded, 0 otherwise
+}
+
+func (m PositionReport) Append(b []byte, h Header) []byte {
+	h.Type = TPosition
+	b = Begin(b)
+	b = putU64(b, m.Position.Era)
+	b = putU64(b, m.Position.Index)
+	b = putU64(b, m.DataID)
+	b = putU64(b, m.ClusterID)
+	b = putU64(b, m.RingFirst)
+	b = putU64(b, uint64(m.LastMs))
+	b = putBool(b, m.Loading)
+	b = putU64(b, m.SnapID)
+	return Finish(b, h)
+}
+
+func DecodePositionReport(body []byte) (m PositionReport, err error) {
+	r := reader{b: body}
+	m = PositionReport{Position: Position{Era: r.u64(), Index: r.u64()}, DataID: r.u64(), ClusterID: r.u64(),
+		RingFirst: r.u64(), LastMs: r.i64(), Loading: r.bool(), SnapID: r.u64()}
+	return m, r.done()
+}
+
+// Fenced refuses an epoch that is not the highest the node has promised.
+type Fenced struct{ Promised uint64 }
+
+func (m Fenced) Append(b []byte, h Header) []byte {
+	h.Type = TFenced
+	return Finish(putU64(Begin(b), m.Promised), h)
+}
+
+func DecodeFenced(body []byte) (m Fenced, err error) {
+	r := reader{b: body}
+	m = Fenced{Promised: r.u64()}
+	return m, r.done()
+}
+
+// Reject ends a session. Retry says whether a new one may be tried at once.
+type Reject struct {
+	Retry  bool
+	Reason string
+}
+
+func (m Reject) Append(b []byte, h Header) []byte {
+	h.Type = TReject
+	b = putBool(Begin(b), m.Retry)
+	return Finish(putString(b, m.Reason), h)
+}
+
+func DecodeReject(body []byte) (m Reject, err error) {
+	r := reader{b: body}
+	m = Reject{Retry: r.bool(), Reason: r.string()}
+	return m, r.done()
+}
+
+// Nack tells where a node stands when a turn does not follow.
+type Nack struct{ Position Position }
+
+func (m Nack) Append(b []byte, h Header) []byte {
+	h.Type = TNack
+	b = putU64(Begin(b), m.Position.Era)
+	return Finish(putU64(b, m.Position.Index), h)
+}
+
+func DecodeNack(body []byte) (m Nack, err error) {
+	r := reader{b: body}
+	m = Nack{Position: Position{Era: r.u64(), Index: r.u64()}}
+	return m, r.done()
+}
+
+// Beat is the heartbeat. A node fills in the first part, a broker the second.
+type Beat struct {
+	Applied     uint64
+	Turn        uint64 // the last turn it has finished
+	BusyMs      uint32 // how long the entry or read that it executes has been running
+	Reclaimable bool   // keys are past their deadline and hold memory
+	Keys        int64
+	UsedBytes   int64
+
+	Tail   uint64
+	Safe   uint64
+	InSync bool
+	State  string // the broker's word for the receiver's state
+}
+
+func (m Beat) Append(b []byte, h Header) []byte {
+	h.Type = TBeat
+	b = Begin(b)
+	b = putU64(b, m.Applied)
+	b = putU64(b, m.Turn)
+	b = putU32(b, m.BusyMs)
+	b = putBool(b, m.Reclaimable)
+	b = putU64(b, uint64(m.Keys))
+	b = putU64(b, uint64(m.UsedBytes))
+	b = putU64(b, m.Tail)
+	b = putU64(b, m.Safe)
+	b = putBool(b, m.InSync)
+	b = putString(b, m.State)
+	return Finish(b, h)
+}
+
+func DecodeBeat(body []byte) (m Beat, err error) {
+	r := reader{b: body}
+	m = Beat{Applied: r.u64(), Turn: r.u64(), BusyMs: r.u32(), Reclaimable: r.bool(), Keys: r.i64(),
+		UsedBytes: r.i64(), Tail: r.u64(), Safe: r.u64(), InSync: r.bool(), State: r.string()}
+	return m, r.done()
+}
+
+// Load tells a joiner to drop what it holds and to take snapshot SnapID of the state at Position.
+type Load struct {
+	SnapID    uint64
+	ClusterID uint64
+	Position  Position
+}
+
+func (m Load) Append(b []byte, h Header) []byte {
+	h.Type = TLoad
+	b = putU64(Begin(b), m.SnapID)
+	b = putU64(b, m.ClusterID)
+	b = putU64(b, m.Position.Era)
+	b = putU64(b, m.Position.Index)
+	return Finish(b, h)
+}
+
+func DecodeLoad(body []byte) (m Load, err error) {
+	r := reader{b: body}
+	m = Load{SnapID: r.u64(), ClusterID: r.u64(), Position: Position{Era: r.u64(), Index: r.u64()}}
+	return m, r.done()
+}
+
+// Chunk is a part of a snapshot. Chunks are numbered from 0; the last one says so.
+type Chunk struct {
+	SnapID     uint64
+	Number     uint32
+	Last       bool
+	Digest     uint64 // rolling digest at the snapshot's index; in the last chunk
+	KeysDone   uint64 // including this chunk
+	KeysTotal  uint64
+	BytesTotal uint64 // an estimate
+	Records    []byte
+}
+
+func (m Chunk) Append(b []byte, h Header) []byte {
+	h.Type = TChunk
+	b = putU64(Begin(b), m.SnapID)
+	b = putU32(b, m.Number)
+	b = putBool(b, m.Last)
+	b = putU64(b, m.Digest)
+	b = putU64(b, m.KeysDone)
+	b = putU64(b, m.KeysTotal)
+	b = putU64(b, m.BytesTotal)
+	return Finish(putBytes(b, m.Records), h)
+}
+
+func DecodeChunk(body []byte) (m Chunk, err error) {
+	r := reader{b: body}
+	m = Chunk{SnapID: r.u64(), Number: r.u32(), Last: r.bool(), Digest: r.u64(), KeysDone: r.u64(),
+		KeysTotal: r.u64(), BytesTotal: r.u64(), Records: r.bytes()}
+	return m, r.done()
+}
+
+// Credit lets the donor send up to (not including) chunk number UpTo.
+type Credit struct {
+	SnapID uint64
+	UpTo   uint32
+}
+
+func (m Credit) Append(b []byte, h Header) []byte {
+	h.Type = TCredit
+	return Finish(putU32(putU64(Begin(b), m.SnapID), m.UpTo), h)
+}
+
+func DecodeCredit(body []byte) (m Credit, err error) {
+	r := reader{b: body}
+	m = Credit{SnapID: r.u64(), UpTo: r.u32()}
+	return m, r.done()
+}
+
+// Abort ends a snapshot on either side.
+type Abort struct{ SnapID uint64 }
+
+func (m Abort) Append(b []byte, h Header) []byte {
+	h.Type = TAbort
+	return Finish(putU64(Begin(b), m.SnapID), h)
+}
+
+func DecodeAbort(body []byte) (m Abort, err error) {
+	r := reader{b: body}
+	m = Abort{SnapID: r.u64()}
+	return m, r.done()
+}
+
+// Fetch asks for the entries a node keeps, from index From on.
+type Fetch struct{ From uint64 }
+
+func (m Fetch) Append(b []byte, h Header) []byte {
+	h.Type = TFetch
+	return Finish(putU64(Begin(b), m.From), h)
+}
+
+func DecodeFetch(body []byte) (m Fetch, err error) {
+	r := reader{b: body}
+	m = Fetch{From: r.u64()}
+	return m, r.done()
+}
+
+// Run is consecutive entries of one era.
+type Run struct {
+	Era     uint64
+	First   uint64
+	Count   uint32
+	Entries []byte
+}
+
+// Entries answers Fetch.
+type Entries struct{ Runs []Run }
+
+func (m Entries) Append(b []byte, h Header) []byte {
+	h.Type = TEntries
+	b = putU32(Begin(b), uint32(len(m.Runs)))
+	for _, r := range m.Runs {
+		b = putU64(b, r.Era)
+		b = putU64(b, r.First)
+		b = putU32(b, r.Count)
+		b = putBytes(b, r.Entries)
+	}
+	return Finish(b, h)
+}
+
+func DecodeEntries(body []byte) (m Entries, err error) {
+	r := reader{b: body}
+	for n := r.u32(); n > 0 && !r.bad; n-- {
+		m.Runs = append(m.Runs, Run{Era: r.u64(), First: r.u64(), Count: r.u32(), Entries: r.bytes()})
+	}
+	return m, r.done()
+}
+
+// Goodbye from a node: put me out of the set, I leave. From the broker: you are out.
+type Goodbye struct{}
+
+func (Goodbye) Append(b []byte, h Header) []byte {
+	h.Type = TGoodbye
+	return Finish(Begin(b), h)
+}

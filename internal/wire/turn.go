@@ -1,0 +1,274 @@
+package wire
+
+import "encoding/binary"
+
+// Entry is one ordered write. Its index is its place in the run that carries it.
+type Entry struct {
+	Kind    EntryKind
+	DB      uint8
+	Proto   uint8  // RESP version of the reply
+	Primary uint16 // number of the node that sends the reply unasked
+	Seed    uint64
+	TimeMs  int64
+	Token   uint64 // the client connection, for Watch, Unwatch and Txn
+	Body    []byte
+}
+
+// EntryKind says how a node executes an entry.
+type EntryKind uint8
+
+const (
+	EntryCommand EntryKind = iota + 1
+	EntryTxn               // the commands of a transaction, one after the other
+	EntryWatch             // start tracking the keys named in Body for Token
+	EntryUnwatch           // forget what Token tracks
+	EntryTick              // nothing but time: expired keys give their memory back
+	EntryNoop              // marks the beginning of an era
+	entryKindEnd
+)
+
+const entryHead = 4 + 1 + 1 + 1 + 1 + 2 + 2 + 8 + 8 + 8
+
+// AppendEntry appends e as it stands in the log window, in turns and in Entries.
+func AppendEntry(b []byte, e *Entry) []byte {
+	b = putU32(b, uint32(len(e.Body)))
+	b = append(b, byte(e.Kind), e.DB, e.Proto, 0)
+	b = putU16(b, e.Primary)
+	b = putU16(b, 0)
+	b = putU64(b, e.Seed)
+	b = putU64(b, uint64(e.TimeMs))
+	b = putU64(b, e.Token)
+	return append(b, e.Body...)
+}
+
+// NextEntry takes the first entry off b. Body aliases b.
+func NextEntry(b []byte, e *Entry) (rest []byte, err error) {
+	if len(b) < entryHead {
+		return nil, ErrCorrupt
+	}
+	le := binary.LittleEndian
+	n := int(le.Uint32(b))
+	if n > len(b)-entryHead || n < 0 {
+		return nil, ErrCorrupt
+	}
+	*e = Entry{Kind: EntryKind(b[4]), DB: b[5], Proto: b[6], Primary: le.Uint16(b[8:]), Seed: le.Uint64(b[12:]),
+		TimeMs: int64(le.Uint64(b[20:])), Token: le.Uint64(b[28:]), Body: b[entryHead : entryHead+n : entryHead+n]}
+	if e.Kind == 0 || e.Kind >= entryKindEnd {
+		return nil, ErrCorrupt
+	}
+	return b[entryHead+n:], nil
+}
+
+// EntrySize is the encoded size of the entry at the start of b.
+func EntrySize(b []byte) int { return entryHead + int(binary.LittleEndian.Uint32(b)) }
+
+// Read is a read as a node gets it.
+type Read struct {
+	ID     uint64
+	TimeMs int64
+	DB     uint8
+	Proto  uint8
+	Txn    bool
+	Body   []byte
+}
+
+// TurnHead begins a turn. What follows is a sequence of items, in order.
+type TurnHead struct {
+	Prev    Position // the position that the first entry follows
+	Era     uint64   // of the entries in this turn
+	Confirm uint64   // replies up to here have arrived, the node may drop them
+	Safe    uint64   // applied by the whole in-sync set
+	InSync  bool     // the receiver is in it
+}
+
+const turnHeadBytes = 5*8 + 1
+
+// ItemKind tells the items of a turn.
+type ItemKind uint8
+
+const (
+	ItemEntries  ItemKind = iota + 1 // a run of entries
+	ItemRead                         // a read, executed behind what precedes it
+	ItemQuery                        // send the kept reply of entry ID
+	ItemSnapshot                     // you are the donor: snapshot ID is the state here
+)
+
+// BeginTurn starts a turn in b (a frame whose first item follows).
+func BeginTurn(b []byte, m TurnHead) []byte {
+	b = Begin(b)
+	b = putU64(b, m.Prev.Era)
+	b = putU64(b, m.Prev.Index)
+	b = putU64(b, m.Era)
+	b = putU64(b, m.Confirm)
+	b = putU64(b, m.Safe)
+	return putBool(b, m.InSync)
+}
+
+// FinishTurn completes the frame.
+func FinishTurn(b []byte, h Header) []byte {
+	h.Type = TTurn
+	return Finish(b, h)
+}
+
+// AppendEntriesItem adds count consecutive entries, already encoded.
+func AppendEntriesItem(b []byte, count int, encoded []byte) []byte {
+	b = putU8(b, uint8(ItemEntries))
+	b = putU32(b, uint32(count))
+	b = putU32(b, uint32(len(encoded)))
+	return append(b, encoded...)
+}
+
+func AppendReadItem(b []byte, r *Read) []byte {
+	b = putU8(b, uint8(ItemRead))
+	b = putU64(b, r.ID)
+	b = putU64(b, uint64(r.TimeMs))
+	b = append(b, r.DB, r.Proto)
+	b = putBool(b, r.Txn)
+	return putBytes(b, r.Body)
+}
+
+func AppendQueryItem(b []byte, index uint64) []byte {
+	return putU64(putU8(b, uint8(ItemQuery)), index)
+}
+
+func AppendSnapshotItem(b []byte, snapID uint64) []byte {
+	return putU64(putU8(b, uint8(ItemSnapshot)), snapID)
+}
+
+// Item is one item of a turn.
+type Item struct {
+	Kind    ItemKind
+	ID      uint64 // ItemQuery: the index; ItemSnapshot: the snapshot
+	Count   int    // ItemEntries
+	Entries []byte
+	Read    Read
+}
+
+// Turn iterates over a received turn.
+type Turn struct {
+	TurnHead
+	r reader
+}
+
+// DecodeTurn reads the head; Next the items.
+func DecodeTurn(body []byte) (t Turn, err error) {
+	if len(body) < turnHeadBytes {
+		return t, ErrCorrupt
+	}
+	t.r.b = body
+	t.TurnHead = TurnHead{Prev: Position{Era: t.r.u64(), Index: t.r.u64()}, Era: t.r.u64(), Confirm: t.r.u64(),
+		Safe: t.r.u64(), InSync: t.r.bool()}
+	return t, nil
+}
+
+// Next fills in the next item; false at the end or at damage (see Err).
+func (t *Turn) Next(it *Item) bool {
+	r := &t.r
+	if r.bad || len(r.b) == 0 {
+		return false
+	}
+	it.Kind = ItemKind(r.u8())
+	switch it.Kind {
+	case ItemEntries:
+		it.Count = int(r.u32())
+		it.Entries = r.bytes()
+	case ItemRead:
+		it.Read = Read{ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), Body: r.bytes()}
+	case ItemQuery, ItemSnapshot:
+		it.ID = r.u64()
+	default:
+		r.bad = true
+	}
+	return !r.bad
+}
+
+// Err is ErrCorrupt when the items did not end where the body does.
+func (t *Turn) Err() error { return t.r.done() }
+
+// DoneHead begins a Done: how far the node has come. Replies follow.
+type DoneHead struct {
+	Applied     Position
+	DigestIndex uint64 // the last checkpoint index (a multiple of DigestEvery), 0 when there is none
+	Digest      uint64 // the rolling digest there
+	Part        bool   // the turn goes on; more Dones with its number follow
+}
+
+// DigestEvery is the distance of the indexes at which nodes' rolling digests are compared.
+const DigestEvery = 128
+
+const doneHeadBytes = 4*8 + 1
+
+// ReplyKind tells what a reply answers.
+type ReplyKind uint8
+
+const (
+	ReplyEntry ReplyKind = iota + 1 // ID is the entry's index
+	ReplyRead                       // ID is the read's id
+	ReplyGone                       // the kept reply of entry ID is not there any more
+)
+
+// BeginDone starts a Done; FinishDone fills its head in.
+func BeginDone(b []byte) []byte {
+	b = Begin(b)
+	var head [doneHeadBytes]byte
+	return append(b, head[:]...)
+}
+
+// FinishDone completes the frame that begins at b[0].
+func FinishDone(b []byte, m DoneHead, h Header) []byte {
+	h.Type = TDone
+	le := binary.LittleEndian
+	p := b[HeaderBytes:]
+	le.PutUint64(p[0:], m.Applied.Era)
+	le.PutUint64(p[8:], m.Applied.Index)
+	le.PutUint64(p[16:], m.DigestIndex)
+	le.PutUint64(p[24:], m.Digest)
+	p[32] = 0
+	if m.Part {
+		p[32] = 1
+	}
+	return Finish(b, h)
+}
+
+// BeginReply starts a reply whose bytes are appended after it; EndReply fills in their length.
+func BeginReply(b []byte, kind ReplyKind, id uint64) []byte {
+	b = putU8(b, uint8(kind))
+	b = putU64(b, id)
+	return putU32(b, 0)
+}
+
+// EndReply fills in the length of the reply whose BeginReply returned a slice of length start.
+func EndReply(b []byte, start int) {
+	binary.LittleEndian.PutUint32(b[start-4:], uint32(len(b)-start))
+}
+
+// Done iterates over a received Done.
+type Done struct {
+	DoneHead
+	r reader
+}
+
+func DecodeDone(body []byte) (d Done, err error) {
+	if len(body) < doneHeadBytes {
+		return d, ErrCorrupt
+	}
+	d.r.b = body
+	d.DoneHead = DoneHead{Applied: Position{Era: d.r.u64(), Index: d.r.u64()}, DigestIndex: d.r.u64(),
+		Digest: d.r.u64(), Part: d.r.bool()}
+	return d, nil
+}
+
+// Next returns the next reply; its bytes alias the body.
+func (d *Done) Next() (kind ReplyKind, id uint64, reply []byte, ok bool) {
+	r := &d.r
+	if r.bad || len(r.b) == 0 {
+		return 0, 0, nil, false
+	}
+	kind, id, reply = ReplyKind(r.u8()), r.u64(), r.bytes()
+	if kind == 0 || kind > ReplyGone {
+		r.bad = true
+	}
+	return kind, id, reply, !r.bad
+}
+
+func (d *Done) Err() error { return d.r.done() }

@@ -1,5 +1,7 @@
 package command
 
+import "fmt"
+
 // brainerRows are Brainer's own commands: BRAINER, and what the front end puts into entries.
 func brainerRows() []Row {
 	return []Row{
@@ -38,8 +40,20 @@ func brainerRows() []Row {
 		// command that it answers itself.
 		{Name: "_reply", Arity: 2, Flags: Internal | Fast, Run: runReply},
 		// _keyspace: INFO's keyspace lines and the memory in use, as one bulk of "name:value" lines.
-		{Name: "_keyspace", Arity: 1, Flags: Internal | ReadOnly | Keyless},
+		{Name: "_keyspace", Arity: 1, Flags: Internal | ReadOnly | Keyless, Run: runKeyspace},
 	}
 }
 
 func runReply(c *Ctx) { c.W.Raw(c.Args[1]) }
+
+// runKeyspace answers "used_memory:N" and INFO's line for every database that has keys.
+func runKeyspace(c *Ctx) {
+	lines := fmt.Appendf(nil, "used_memory:%d\r\n", c.KS.UsedBytes())
+	for db := range Databases {
+		if keys := c.KS.Len(db, c.NowMs); keys > 0 {
+			expires, avgTTLMs := c.KS.Expires(db, c.NowMs)
+			lines = fmt.Appendf(lines, "db%d:keys=%d,expires=%d,avg_ttl=%d\r\n", db, keys, expires, avgTTLMs)
+		}
+	}
+	c.W.Bulk(lines)
+}

@@ -5,11 +5,7 @@
 // randomness of its own. Connections, transactions' queues and subscriptions are package server's.
 package command
 
-import (
-	"brainer/resp"
-
-	"github.com/cespare/xxhash/v2"
-)
+import "github.com/cespare/xxhash/v2"
 
 // Flag says what a command does and where it may run.
 type Flag uint32
@@ -85,27 +81,6 @@ type Command struct {
 	KeySpecs          []KeySpec
 	Args              []Arg
 	Sub               []*Command
-}
-
-// Ctx is all that one execution sees.
-type Ctx struct {
-	DB      int
-	NowMs   int64  // the entry's time, or the read's
-	Seed    uint64 // the entry's seed, or the read's; use Rand
-	Args    [][]byte
-	W       *resp.Writer
-	NoTouch bool // do not refresh the access time (CLIENT NO-TOUCH)
-
-	rnd uint64
-}
-
-// Rand returns the next number of the execution's own sequence (splitmix64 over Seed).
-func (c *Ctx) Rand() uint64 {
-	c.rnd += 0x9e3779b97f4a7c15
-	z := c.Seed + c.rnd
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }
 
 // KeyHash names a key of a database in 64 bits, for the primary and for holding reads. It is also

@@ -9,6 +9,7 @@ func connectionRows() []Row {
 			Group: "connection", Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Ping the server",
 			ArgSpec: "message?",
+			Run:     runPing,
 		},
 		{
 			Name: "echo", Arity: 2, Flags: Loading | Stale | Fast | Server,
@@ -16,6 +17,7 @@ func connectionRows() []Row {
 			Group: "connection", Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Echo the given string",
 			ArgSpec: "message",
+			Run:     runEcho,
 		},
 		{
 			Name: "auth", Arity: -2, Flags: Noscript | Loading | Stale | Fast | NoAuth | AllowBusy | Server,
@@ -39,6 +41,7 @@ func connectionRows() []Row {
 			Group: "connection", Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Change the selected database for the current connection",
 			ArgSpec: "index<integer>",
+			Run:     runSelect,
 		},
 		{
 			Name: "quit", Arity: -1, Flags: Noscript | Loading | Stale | Fast | NoAuth | AllowBusy | Server | Subscriber,
@@ -137,5 +140,27 @@ func connectionRows() []Row {
 				},
 			},
 		},
+	}
+}
+
+// runPing serves a transaction; the front end answers PING otherwise.
+func runPing(c *Ctx) {
+	switch len(c.Args) {
+	case 1:
+		c.W.Simple("PONG")
+	case 2:
+		c.W.Bulk(c.Args[1])
+	default:
+		c.wrongArity()
+	}
+}
+
+func runEcho(c *Ctx) { c.W.Bulk(c.Args[1]) }
+
+// runSelect changes the database for the rest of a transaction.
+func runSelect(c *Ctx) {
+	if db, ok := c.dbIndex(1); ok {
+		c.DB = db
+		c.W.OK()
 	}
 }

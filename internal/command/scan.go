@@ -1,5 +1,12 @@
 package command
 
+import (
+	"strconv"
+	"strings"
+
+	"brainer/internal/keyspace"
+)
+
 func scanRows() []Row {
 	return []Row{
 		{
@@ -9,6 +16,7 @@ func scanRows() []Row {
 			Group: "generic", Since: "1.0.0", Complexity: "O(N) with N being the number of keys in the database, under the assumption that the key names in the database and the given pattern have limited length.",
 			Summary: "Find all keys matching the given pattern",
 			ArgSpec: "pattern<pattern>",
+			Run:     runKeys,
 		},
 		{
 			Name: "scan", Arity: -2, Flags: ReadOnly | Keyless,
@@ -18,6 +26,7 @@ func scanRows() []Row {
 			Summary: "Incrementally iterate the keys space",
 			History: []string{"6.0.0 Added the `TYPE` subcommand."},
 			ArgSpec: "cursor<integer> pattern<pattern>!MATCH? count<integer>!COUNT? type!TYPE@6.0.0?",
+			Run:     runScan,
 		},
 		{
 			Name: "randomkey", Arity: 1, Flags: ReadOnly | Keyless | Random,
@@ -25,6 +34,118 @@ func scanRows() []Row {
 			Tips:  []string{"request_policy:all_shards", "nondeterministic_output"},
 			Group: "generic", Since: "1.0.0", Complexity: "O(1)",
 			Summary: "Return a random key from the keyspace",
+			Run:     runRandomKey,
 		},
+	}
+}
+
+func runKeys(c *Ctx) {
+	var keys [][]byte
+	c.KS.Each(c.DB, c.NowMs, func(key []byte, _ keyspace.Value) bool {
+		if matches(c.Args[1], key) {
+			keys = append(keys, key)
+		}
+		return true
+	})
+	c.bulks(keys)
+}
+
+func runRandomKey(c *Ctx) {
+	key, found := c.KS.RandomKey(c.DB, c.Rand(), c.NowMs)
+	c.bulkOrNull(key, found)
+}
+
+// scanOptions are what SCAN and its like share.
+type scanOptions struct {
+	cursor  uint64
+	count   int
+	pattern []byte // nil: all
+	typ     []byte // nil: any
+}
+
+func runScan(c *Ctx) {
+	o, ok := parseScanCursor(c, 1)
+	if !ok || !o.parse(c, 2, true) {
+		return
+	}
+	var keys [][]byte
+	next := c.KS.Scan(c.DB, o.cursor, o.count, c.NowMs, func(key []byte, v keyspace.Value) {
+		if o.matches(key) && (o.typ == nil || equalFold(o.typ, v.Type.String())) {
+			keys = append(keys, key)
+		}
+	})
+	c.scanned(next, keys)
+}
+
+// parseScanCursor reads argument i as strtoul does: after a sign, and wrapping a negative one around.
+func parseScanCursor(c *Ctx, i int) (o scanOptions, ok bool) {
+	o.count = 10
+	text := string(c.Args[i])
+	negative := strings.HasPrefix(text, "-")
+	if negative || strings.HasPrefix(text, "+") {
+		text = text[1:]
+	}
+	if len(c.Args[i]) > 0 {
+		var err error
+		if o.cursor, err = strconv.ParseUint(text, 10, 64); err != nil {
+			c.W.Error(ErrCursor)
+			return o, false
+		}
+	}
+	if negative {
+		o.cursor = -o.cursor
+	}
+	return o, true
+}
+
+// parse reads the options from argument i on; it answers the error itself.
+func (o *scanOptions) parse(c *Ctx, i int, withType bool) (ok bool) {
+	for ; i < len(c.Args); i += 2 {
+		hasArg := i+1 < len(c.Args)
+		switch {
+		case c.is(i, "count") && hasArg:
+			n, ok := c.int(i + 1)
+			if !ok {
+				return false
+			}
+			if n < 1 {
+				c.W.Error(ErrSyntax)
+				return false
+			}
+			o.count = int(n)
+		case c.is(i, "match") && hasArg:
+			o.pattern = c.Args[i+1]
+		case c.is(i, "type") && withType && hasArg:
+			o.typ = c.Args[i+1]
+		default:
+			c.W.Error(ErrSyntax)
+			return false
+		}
+	}
+	return true
+}
+
+func (o *scanOptions) matches(name []byte) bool {
+	return o.pattern == nil || matches(o.pattern, name)
+}
+
+// matches is Match, where a star alone also matches nothing.
+func matches(pattern, name []byte) bool {
+	return len(pattern) == 1 && pattern[0] == '*' || Match(pattern, name)
+}
+
+// scanned answers the next cursor and what was found.
+func (c *Ctx) scanned(next uint64, found [][]byte) {
+	c.W.Array(2)
+	c.scratch = strconv.AppendUint(c.scratch[:0], next, 10)
+	c.W.Bulk(c.scratch)
+	c.bulks(found)
+}
+
+// bulks answers an array of bulk strings.
+func (c *Ctx) bulks(elements [][]byte) {
+	c.W.Array(len(elements))
+	for _, element := range elements {
+		c.W.Bulk(element)
 	}
 }

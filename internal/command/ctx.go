@@ -1,0 +1,117 @@
+package command
+
+import (
+	"strconv"
+
+	"brainer/internal/keyspace"
+	"brainer/resp"
+)
+
+// Ctx is all that one execution sees. It may be used again for the next one.
+type Ctx struct {
+	KS      *keyspace.Keyspace
+	DB      int    // SELECT changes it
+	NowMs   int64  // the entry's time, or the read's
+	Seed    uint64 // the entry's seed, or the read's; use Rand
+	Args    [][]byte
+	W       *resp.Writer
+	NoTouch bool // do not refresh the access time (CLIENT NO-TOUCH)
+
+	// Faults are the panics that were answered with ErrInternal, for whoever counts and logs them.
+	Faults []Fault
+
+	cmd     *Command // that is running
+	rnd     uint64
+	scratch []byte // for a value that is about to be stored
+}
+
+// Fault is a panic in a command: a mistake in the program.
+type Fault struct {
+	Command string
+	Value   any
+	Stack   []byte
+}
+
+// Rand returns the next number of the execution's own sequence (splitmix64 over Seed).
+func (c *Ctx) Rand() uint64 {
+	c.rnd += 0x9e3779b97f4a7c15
+	z := c.Seed + c.rnd
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// get returns the value at key, marking the key as used.
+func (c *Ctx) get(key []byte) (v keyspace.Value, found bool) {
+	if c.NoTouch {
+		return c.KS.Peek(c.DB, key, c.NowMs)
+	}
+	return c.KS.Get(c.DB, key, c.NowMs)
+}
+
+// peek returns the value at key.
+func (c *Ctx) peek(key []byte) (v keyspace.Value, found bool) {
+	return c.KS.Peek(c.DB, key, c.NowMs)
+}
+
+// getTyped is get for a command that works on one type: ok is false when it answered WRONGTYPE.
+func (c *Ctx) getTyped(key []byte, want keyspace.Type) (v keyspace.Value, found, ok bool) {
+	v, found = c.get(key)
+	if found && v.Type != want {
+		c.W.Error(ErrWrongType)
+		return v, true, false
+	}
+	return v, found, true
+}
+
+// exists says whether there is a key.
+func (c *Ctx) exists(key []byte) bool {
+	_, found := c.peek(key)
+	return found
+}
+
+// int reads argument i as an integer; ok is false when it answered that it is none.
+func (c *Ctx) int(i int) (n int64, ok bool) {
+	n, ok = parseInt(c.Args[i])
+	if !ok {
+		c.W.Error(ErrNotInteger)
+	}
+	return n, ok
+}
+
+// dbIndex reads argument i as the number of a database; ok is false when it answered an error.
+func (c *Ctx) dbIndex(i int) (db int, ok bool) {
+	n, ok := c.int(i)
+	switch {
+	case !ok:
+		return 0, false
+	case n < -1<<31 || n > 1<<31-1:
+		c.W.Error(ErrRange(-1<<31, 1<<31-1))
+		return 0, false
+	case n < 0 || n >= Databases:
+		c.W.Error(ErrDBIndex)
+		return 0, false
+	}
+	return int(n), true
+}
+
+// is says whether argument i is the option of that lower-case name.
+func (c *Ctx) is(i int, option string) bool { return equalFold(c.Args[i], option) }
+
+// wrongArity answers that the number of arguments is wrong in a way that the table cannot say.
+func (c *Ctx) wrongArity() { c.W.Error(ErrArity(c.cmd.Name)) }
+
+// bool answers 1 or 0.
+func (c *Ctx) bool(yes bool) {
+	if yes {
+		c.W.Int(1)
+	} else {
+		c.W.Int(0)
+	}
+}
+
+// formatInt returns n in decimal, in the scratch buffer.
+func (c *Ctx) formatInt(n int64) []byte {
+	c.scratch = strconv.AppendInt(c.scratch[:0], n, 10)
+	return c.scratch
+}

@@ -59,7 +59,7 @@ func ErrExpireTime(name string) string {
 
 // ErrExpireOption is for an option that EXPIRE does not have.
 func ErrExpireOption(option []byte) string {
-	return "ERR Unsupported option " + cText(option, len(option))
+	return "ERR Unsupported option " + strings.TrimRight(cText(option, len(option)), "\r\n")
 }
 
 // ErrUnknownCommand is for args that Table.Find does not know, in Redis's words.

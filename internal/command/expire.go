@@ -187,7 +187,7 @@ func deadline(c *Ctx, baseMs, unitMs int64) {
 	case v.DeadlineMs == 0:
 		c.W.Int(-1)
 	default:
-		c.W.Int((v.DeadlineMs - baseMs + unitMs/2) / unitMs)
+		c.W.Int(int64(uint64(v.DeadlineMs-baseMs+unitMs/2) / uint64(unitMs))) // the sum may need 64 bits
 	}
 }
 

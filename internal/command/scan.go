@@ -77,15 +77,15 @@ func runScan(c *Ctx) {
 	c.scanned(next, keys)
 }
 
-// parseScanCursor reads argument i as strtoul does: after a sign, and wrapping a negative one around.
+// parseScanCursor reads argument i as strtoul does: nothing is 0, and a negative one wraps around.
 func parseScanCursor(c *Ctx, i int) (o scanOptions, ok bool) {
 	o.count = 10
-	text := string(c.Args[i])
+	text := cText(c.Args[i], len(c.Args[i]))
 	negative := strings.HasPrefix(text, "-")
 	if negative || strings.HasPrefix(text, "+") {
 		text = text[1:]
 	}
-	if len(c.Args[i]) > 0 {
+	if text != "" || negative {
 		var err error
 		if o.cursor, err = strconv.ParseUint(text, 10, 64); err != nil {
 			c.W.Error(ErrCursor)

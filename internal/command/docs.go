@@ -87,7 +87,11 @@ func (c *Command) WriteInfo(w *resp.Writer) {
 	for i := range c.KeySpecs {
 		c.KeySpecs[i].write(w)
 	}
-	w.Set(len(c.Sub))
+	if len(c.Sub) == 0 {
+		w.Set(0) // and an array otherwise: so does Redis
+		return
+	}
+	w.Array(len(c.Sub))
 	for _, sub := range c.Sub {
 		sub.WriteInfo(w)
 	}

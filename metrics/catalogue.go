@@ -1,0 +1,215 @@
+package metrics
+
+import (
+	"runtime"
+
+	"brainer/internal/op"
+)
+
+// statusRows are computed from the broker's state at the moment of the scrape.
+var statusRows = []row[*op.Status]{
+	{"brainer_broker_state", gauge, "1 for the state that the broker is in, 0 for the others.", labels{"state"},
+		func(s *op.Status, out sink) { out.oneHot(op.BrokerStates, s.State) }},
+	{"brainer_leader", gauge, "1 while this broker is the one that orders writes.", nil,
+		func(s *op.Status, out sink) { out.flag(s.Leader) }},
+	{"brainer_epoch", gauge, "Epoch, the number of the reign of this leader.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Epoch)) }},
+	{"brainer_index", gauge, "Index of the last entry ordered.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Index)) }},
+	{"brainer_safe_index", gauge, "Index up to which every in-sync node has applied.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Safe)) }},
+	{"brainer_view_number", gauge, "Number of the durable record of the in-sync set.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.ViewNo)) }},
+	{"brainer_nodes_in_sync", gauge, "Nodes in the in-sync set.", nil,
+		func(s *op.Status, out sink) { out.value(float64(inSync(s))) }},
+	{"brainer_min_in_sync", gauge, "In-sync nodes that a write needs (--min-in-sync).", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.MinInSync)) }},
+	{"brainer_pending_writes", gauge, "Writes ordered and not yet answered.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.PendingWrites)) }},
+	{"brainer_pending_reads", gauge, "Reads sent to a node and not yet answered.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.PendingReads)) }},
+	{"brainer_inflight_bytes", gauge, "Bytes of client requests taken and not yet answered.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.InflightBytes)) }},
+
+	{"brainer_log_window_entries", gauge, "Entries kept for nodes that catch up.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.WindowEntries)) }},
+	{"brainer_log_window_bytes", gauge, "Bytes of the entries kept for nodes that catch up.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.WindowBytes)) }},
+	{"brainer_log_window_seconds", gauge, "Age of the oldest entry kept for nodes that catch up.", nil,
+		func(s *op.Status, out sink) { out.value(s.WindowSeconds) }},
+
+	{"brainer_resends_total", counter, "Entries sent to a node again.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Resends)) }},
+	{"brainer_reads_rerouted_total", counter, "Reads sent again to another node.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.ReadsRerouted)) }},
+	{"brainer_digest_mismatches_total", counter, "Times that a node's state was found to differ from the others'.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.DigestMismatches)) }},
+	{"brainer_nodes_evicted_total", counter, "Times that a node left the in-sync set, by reason.", labels{"reason"},
+		func(s *op.Status, out sink) {
+			for reason, n := range s.NodesEvicted {
+				out.value(float64(n), reason)
+			}
+		}},
+	{"brainer_resumes_total", counter, "Joins that needed only entries from the log window.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.ResumesTotal)) }},
+	{"brainer_snapshots_total", counter, "Joins that needed a snapshot.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.SnapshotsTotal)) }},
+
+	{"brainer_node_up", gauge, "1 while the node has a session; a node that left stays, with 0, until it is forgotten.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return flag(n.Up) })},
+	{"brainer_node_state", gauge, "1 for the state that the node is in, 0 for the others.", labels{"node", "state"},
+		func(s *op.Status, out sink) {
+			for i := range s.Nodes {
+				out.oneHot(op.NodeStates, s.Nodes[i].State, s.Nodes[i].ID)
+			}
+		}},
+	{"brainer_node_in_sync", gauge, "1 while acknowledgements wait for the node and it answers reads.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return flag(n.InSync) })},
+	{"brainer_node_heartbeat_age_seconds", gauge, "Time since the last heartbeat of the node.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return n.HeartbeatAge })},
+	{"brainer_node_applied_index", gauge, "Last index that the node has applied, as far as the broker knows.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return float64(n.Applied) })},
+	{"brainer_node_lag_entries", gauge, "Entries ordered that the node has not applied.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return float64(n.LagEntries) })},
+	{"brainer_node_lag_seconds", gauge, "Age of the oldest entry that the node has not applied.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return n.LagSeconds })},
+	{"brainer_node_inflight_bytes", gauge, "Bytes sent to the node that it has not confirmed.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return float64(n.InflightBytes) })},
+	{"brainer_node_keys", gauge, "Keys of the node's copy.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return float64(n.Keys) })},
+	{"brainer_node_used_memory_bytes", gauge, "Memory of the node's copy, counted logically.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return float64(n.UsedMemory) })},
+
+	{"brainer_replay_phase", gauge, "How far the node's join is: 0 idle, 1 waiting for a donor, 2 snapshot, 3 replay, 4 entering the in-sync set.", labels{"node"},
+		perNode(phase)},
+	{"brainer_replay_keys_done", gauge, "Keys of the snapshot that the joiner has loaded; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.KeysDone), true })},
+	{"brainer_replay_keys_total", counter, "Keys of the snapshot that the joiner loads; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.KeysTotal), true })},
+	{"brainer_replay_bytes_done", gauge, "Bytes of the snapshot that the joiner has loaded; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.BytesDone), true })},
+	{"brainer_replay_bytes_total", counter, "Bytes of the snapshot that the joiner loads, an estimate; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.BytesTotal), true })},
+	{"brainer_replay_entries_behind", gauge, "Entries that the joiner still has to replay; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.EntriesBehind), true })},
+	{"brainer_replay_eta_seconds", gauge, "Estimated time until the joiner is live; only while it joins and can be told.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return j.EtaSeconds, j.EtaSeconds >= 0 })},
+}
+
+// workRows are what a broker counts as it works.
+var workRows = []row[*Broker]{
+	{"brainer_commands_total", counter, "Commands answered, by result: ok or error.", labels{"command", "result"},
+		func(b *Broker, out sink) {
+			b.Commands.each(func(name string, c *Command) {
+				out.value(float64(c.ok.Load()), name, "ok")
+				out.value(float64(c.failed.Load()), name, "error")
+			})
+		}},
+	{"brainer_command_duration_seconds", histogram, "Time from a command's arrival to its reply.", labels{"command"},
+		func(b *Broker, out sink) {
+			b.Commands.each(func(name string, c *Command) { out.histogram(&c.durations, name) })
+		}},
+	{"brainer_write_duration_seconds", histogram, "Time from ordering a write to its acknowledgement, by the rule it waits for: all, primary or number.", labels{"ack"},
+		func(b *Broker, out sink) {
+			out.histogram(&b.Writes.all, "all")
+			out.histogram(&b.Writes.primary, "primary")
+			out.histogram(&b.Writes.number, "number")
+		}},
+	{"brainer_node_ack_duration_seconds", histogram, "Time from sending a batch to a node to its acknowledgement.", labels{"node"},
+		func(b *Broker, out sink) {
+			b.NodeAcks.each(func(node string, h *Histogram) { out.histogram(h, node) })
+		}},
+	{"brainer_connected_clients", gauge, "Client connections open.", nil,
+		func(b *Broker, out sink) { out.value(float64(b.ConnectedClients.Load())) }},
+	{"brainer_connections_total", counter, "Client connections accepted.", nil,
+		func(b *Broker, out sink) { out.value(float64(b.Connections.Load())) }},
+	{"brainer_rejected_connections_total", counter, "Client connections refused because of maxclients.", nil,
+		func(b *Broker, out sink) { out.value(float64(b.RejectedConnections.Load())) }},
+}
+
+// nodeRows are computed from a node's own state at the moment of the scrape.
+var nodeRows = []row[*NodeStatus]{
+	{"brainer_replica_info", gauge, "Always 1; the label is the node's id.", labels{"node"},
+		func(s *NodeStatus, out sink) { out.value(1, s.ID) }},
+	{"brainer_replica_session_state", gauge, "1 for the state of the node's session with the broker, 0 for the others.", labels{"state"},
+		func(s *NodeStatus, out sink) { out.oneHot(SessionStates, s.Session) }},
+	{"brainer_replica_sessions_total", counter, "Sessions opened with a broker.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Sessions)) }},
+	{"brainer_replica_epoch", gauge, "Highest epoch that the node has seen.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Epoch)) }},
+	{"brainer_replica_applied_index", gauge, "Last index that the node has applied.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Applied)) }},
+	{"brainer_replica_entries_applied_total", counter, "Entries applied.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.EntriesApplied)) }},
+	{"brainer_replica_reads_total", counter, "Reads answered.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Reads)) }},
+	{"brainer_replica_command_panics_total", counter, "Commands that panicked and were answered as an internal error.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.CommandPanics)) }},
+	{"brainer_replica_busy_seconds", gauge, "How long the entry that is being applied has been running.", nil,
+		func(s *NodeStatus, out sink) { out.value(s.BusySeconds) }},
+	{"brainer_replica_keys", gauge, "Keys of this copy.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Keys)) }},
+	{"brainer_replica_used_memory_bytes", gauge, "Memory of this copy, counted logically.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.UsedMemory)) }},
+	{"brainer_replica_load_keys_done", gauge, "Keys of the snapshot loaded so far; 0 when none is being loaded.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.LoadKeysDone)) }},
+	{"brainer_replica_load_keys_expected", gauge, "Keys of the snapshot that is being loaded; 0 when none is.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.LoadKeysTotal)) }},
+	{"brainer_replica_load_bytes_done", gauge, "Bytes of the snapshot loaded so far; 0 when none is being loaded.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.LoadBytesDone)) }},
+}
+
+// buildRows are the same on a broker and on a node.
+var buildRows = []row[Build]{
+	{"brainer_build_info", gauge, "Always 1; the labels say what is running.", labels{"version", "revision", "goversion"},
+		func(b Build, out sink) { out.value(1, b.Version, b.Revision, runtime.Version()) }},
+}
+
+// perNode emits one value for each node.
+func perNode(of func(*op.NodeStatus) float64) func(*op.Status, sink) {
+	return func(s *op.Status, out sink) {
+		for i := range s.Nodes {
+			out.value(of(&s.Nodes[i]), s.Nodes[i].ID)
+		}
+	}
+}
+
+// perJoin emits one value for each node that joins and has one.
+func perJoin(of func(*op.JoinStatus) (float64, bool)) func(*op.Status, sink) {
+	return func(s *op.Status, out sink) {
+		for i := range s.Nodes {
+			if j := s.Nodes[i].Join; j != nil {
+				if v, ok := of(j); ok {
+					out.value(v, s.Nodes[i].ID)
+				}
+			}
+		}
+	}
+}
+
+func phase(n *op.NodeStatus) float64 {
+	if n.Join != nil {
+		for i, p := range op.JoinPhases {
+			if p == n.Join.Phase {
+				return float64(i)
+			}
+		}
+	}
+	return 0
+}
+
+func inSync(s *op.Status) (n int) {
+	for i := range s.Nodes {
+		if s.Nodes[i].InSync {
+			n++
+		}
+	}
+	return n
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,120 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves on a port of the system's choice until stop, which returns what Serve returned.
+func start(t *testing.T, pages http.Handler, ready func() error) (url string, stop func() error) {
+	t.Helper()
+	s, err := Listen("127.0.0.1:0", pages, ready)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	return "http://" + s.Addr(), func() error { cancel(); return <-done }
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, strings.TrimSpace(string(body))
+}
+
+func TestPages(t *testing.T) {
+	why := errors.New("loading: 0 of 2 nodes are in sync")
+	url, stop := start(t, busyBroker().Handler(Build{}, busy), func() error { return why })
+	if code, body := get(t, url+"/healthz"); code != 200 || body != "ok" {
+		t.Errorf("/healthz: %d %s", code, body)
+	}
+	if code, body := get(t, url+"/readyz"); code != 503 || body != why.Error() {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	why = nil
+	if code, body := get(t, url+"/readyz"); code != 200 || body != "ready" {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	if code, body := get(t, url+"/metrics"); code != 200 || !strings.Contains(body, "\ngo_goroutines ") || !strings.Contains(body, "\nprocess_resident_memory_bytes ") {
+		t.Errorf("/metrics: %d, without the runtime's or the process's: %.200s", code, body)
+	}
+	if code, _ := get(t, url+"/else"); code != 404 {
+		t.Errorf("/else: %d", code)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTakenAddressIsOneLineThatNamesTheFlag(t *testing.T) {
+	first, err := Listen("127.0.0.1:0", http.NotFoundHandler(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.listener.Close()
+	for addr, want := range map[string]string{
+		first.Addr():     fmt.Sprintf("--metrics %s: another process has this address; ", first.Addr()),
+		"no-port":        "--metrics no-port: ",
+		"256.0.0.1:9621": "--metrics 256.0.0.1:9621: ",
+	} {
+		_, err := Listen(addr, http.NotFoundHandler(), nil)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}
+
+func TestStopLetsAScrapeFinish(t *testing.T) {
+	scraping, finish := make(chan struct{}), make(chan struct{})
+	url, stop := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(scraping)
+		<-finish
+		fmt.Fprintln(w, "all of it")
+	}), nil)
+	body := make(chan string, 1)
+	go func() { _, b := get(t, url+"/metrics"); body <- b }()
+	<-scraping
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	// The listener is closed before the scrape ends: that is the order of a graceful stop.
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		s, err := Listen(strings.TrimPrefix(url, "http://"), http.NotFoundHandler(), nil)
+		if err == nil {
+			s.listener.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the listener was not closed")
+		}
+		runtime.Gosched()
+	}
+	close(finish)
+	if b := <-body; b != "all of it" {
+		t.Errorf("the scrape got %q", b)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}

@@ -31,17 +31,22 @@ func start(t *testing.T, pages http.Handler, ready func() error) (url string, st
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
+	code, body, err := fetch(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, body
+}
+
+func fetch(url string) (code int, body string, err error) {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	resp, err := client.Get(url)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, strings.TrimSpace(string(body))
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, strings.TrimSpace(string(b)), err
 }
 
 func TestPages(t *testing.T) {
@@ -93,8 +98,12 @@ func TestStopLetsAScrapeFinish(t *testing.T) {
 		<-finish
 		fmt.Fprintln(w, "all of it")
 	}), nil)
-	body := make(chan string, 1)
-	go func() { _, b := get(t, url+"/metrics"); body <- b }()
+	type answer struct {
+		body string
+		err  error
+	}
+	scraped := make(chan answer, 1)
+	go func() { _, b, err := fetch(url + "/metrics"); scraped <- answer{b, err} }()
 	<-scraping
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
@@ -111,8 +120,8 @@ func TestStopLetsAScrapeFinish(t *testing.T) {
 		runtime.Gosched()
 	}
 	close(finish)
-	if b := <-body; b != "all of it" {
-		t.Errorf("the scrape got %q", b)
+	if a := <-scraped; a.err != nil || a.body != "all of it" {
+		t.Errorf("the scrape got %q, %v", a.body, a.err)
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)

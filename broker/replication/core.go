@@ -425,3 +425,26 @@ func (c *Core) trimWindow() {
 	}
 	c.window.trim(c.cfg.WindowBytesMax, minMs, keep)
 }
+
+// Stop answers everything that is still open, as nobody will order or read any more.
+func (c *Core) Stop(nowUs int64) {
+	c.setNow(nowUs)
+	for i, r := range c.pending.recs {
+		c.abandonUncertain(c.pending.first+uint64(i), r)
+		for _, o := range r.held {
+			c.answerError(o, errLoading)
+		}
+		r.held = nil
+	}
+	for _, n := range c.nodes {
+		for _, it := range n.reads.take() {
+			if it.op != nil {
+				c.answerError(it.op, errLoading)
+			}
+		}
+	}
+	for _, o := range c.barriers {
+		c.answer(o, []byte(":0\r\n"))
+	}
+	c.barriers = nil
+}

@@ -106,7 +106,20 @@ func (b *Batch) Done() <-chan struct{} { return b.done }
 // Answer gives o its reply and signals its batch when it was the last one.
 func (o *Op) Answer(reply []byte) {
 	o.Reply = reply
-	if o.batch != nil && o.batch.pending.Add(-1) == 0 {
-		o.batch.done <- struct{}{}
+	o.Finish()
+}
+
+// Finish is Answer for an Op whose Reply is in place. It returns the bytes of the batch when that
+// is complete now, else 0. o must not be touched afterwards.
+func (o *Op) Finish() (batchBytes int) {
+	b := o.batch
+	if b == nil {
+		return 0
 	}
+	batchBytes = b.Bytes // read before the submitter may reuse the batch
+	if b.pending.Add(-1) == 0 {
+		b.done <- struct{}{}
+		return batchBytes
+	}
+	return 0
 }

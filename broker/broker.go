@@ -1,0 +1,451 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"brainer/broker/replication"
+	"brainer/internal/link"
+	"brainer/internal/op"
+	"brainer/internal/wire"
+)
+
+// Observer is told how long things took, for metrics. The owner goroutine calls it.
+type Observer interface {
+	WriteAcked(ack op.Ack, seconds float64)
+	NodeAcked(node string, seconds float64)
+}
+
+// Config is what a Broker is made of.
+type Config struct {
+	Core      replication.Config
+	Endpoint  string // where nodes and ZeroMQ clients dial
+	Transport link.Transport
+	Store     ViewStore
+	Log       *slog.Logger
+	Observer  Observer       // may be nil
+	Serve     func(net.Conn) // serves a RESP client; set with SetServe when it is made later
+	NowUs     func() int64   // microseconds; nil: the system's clock
+	Inflight  int64          // request bytes of clients that are not answered yet; more waits
+	Waiting   time.Duration  // how long it waits before -TRYAGAIN
+	OnTurn    func()         // tests
+}
+
+const (
+	tick            = 20 * time.Millisecond
+	inflightDefault = 64 << 20
+	receiveMax      = 1024 // messages taken in before turns are sent
+)
+
+// Broker is the shell around the core.
+type Broker struct {
+	cfg    Config
+	core   *replication.Core
+	router link.Router
+	log    *slog.Logger
+
+	mu        sync.Mutex
+	submitted []*op.Batch
+	asleep    bool
+	stopped   bool
+
+	wake   chan struct{}
+	calls  chan call
+	stored chan storeResult
+
+	inflight inflight
+	clients  *clients
+	serve    atomic.Pointer[func(net.Conn)]
+	storing  chan replication.View
+}
+
+// call is a question for the owner goroutine.
+type call struct {
+	run  func(*replication.Core)
+	done chan struct{}
+}
+
+type storeResult struct {
+	no  uint64
+	err error
+}
+
+var errTryAgain = []byte("-TRYAGAIN Write queue is full, try again\r\n")
+var errStopping = []byte("-LOADING Redis is loading the dataset in memory\r\n")
+
+// New binds the endpoint and reads the record of the in-sync set. Run does the rest.
+func New(cfg Config) (*Broker, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.NowUs == nil {
+		cfg.NowUs = systemClock()
+	}
+	if cfg.Inflight == 0 {
+		cfg.Inflight = inflightDefault
+	}
+	if cfg.Waiting == 0 {
+		cfg.Waiting = time.Second
+	}
+	view, err := cfg.Store.Load()
+	if err != nil {
+		return nil, err
+	}
+	router, err := cfg.Transport.Bind(cfg.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("bind --broker %s: %w", cfg.Endpoint, err)
+	}
+	b := &Broker{cfg: cfg, router: router, log: cfg.Log, wake: make(chan struct{}, 1), calls: make(chan call),
+		stored: make(chan storeResult, 1), storing: make(chan replication.View, 1)}
+	b.inflight.max, b.inflight.free = cfg.Inflight, make(chan struct{}, 1)
+	b.clients = newClients(b)
+	if cfg.Serve != nil {
+		b.SetServe(cfg.Serve)
+	}
+	b.core = replication.New(cfg.Core, view, cfg.NowUs())
+	return b, nil
+}
+
+// SetServe says who serves RESP clients that come through ZeroMQ.
+func (b *Broker) SetServe(serve func(net.Conn)) { b.serve.Store(&serve) }
+
+// Endpoint is where nodes dial.
+func (b *Broker) Endpoint() string { return b.router.Endpoint() }
+
+// systemClock is the wall clock at the start, moved on by the monotonic one: it never goes back.
+func systemClock() func() int64 {
+	start := time.Now()
+	base := start.UnixMicro()
+	return func() int64 { return base + time.Since(start).Microseconds() }
+}
+
+// Submit takes a batch; its Done is signalled when every operation is answered. While too many
+// bytes are under way it waits, which stops the client's socket from being read, and gives up with
+// -TRYAGAIN.
+func (b *Broker) Submit(batch *op.Batch) {
+	if !b.inflight.acquire(int64(batch.Bytes), b.cfg.Waiting) {
+		refuseAll(batch, errTryAgain)
+		return
+	}
+	b.mu.Lock()
+	if b.stopped {
+		b.mu.Unlock()
+		b.inflight.release(int64(batch.Bytes))
+		refuseAll(batch, errStopping)
+		return
+	}
+	b.submitted = append(b.submitted, batch)
+	wake := b.asleep
+	b.asleep = false
+	b.mu.Unlock()
+	if wake {
+		signal(b.wake)
+	}
+}
+
+func refuseAll(batch *op.Batch, reply []byte) {
+	for i := range batch.Ops {
+		batch.Ops[i].Answer(reply)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// ask runs f in the owner goroutine.
+func (b *Broker) ask(f func(*replication.Core)) bool {
+	c := call{run: f, done: make(chan struct{})}
+	select {
+	case b.calls <- c:
+		<-c.done
+		return true
+	case <-time.After(5 * time.Second):
+		return false
+	}
+}
+
+// Status describes the broker and its nodes.
+func (b *Broker) Status() op.Status {
+	s := op.Status{State: "stopped"}
+	b.ask(func(c *replication.Core) { s = c.Status(b.cfg.NowUs()) })
+	s.InflightBytes = b.inflight.used.Load()
+	return s
+}
+
+// RecoverEmpty, RecoverFrom and Forget are an operator's word; the text is empty or an error.
+func (b *Broker) RecoverEmpty() string {
+	return b.text(func(c *replication.Core) string { return c.RecoverEmpty(b.cfg.NowUs()) })
+}
+
+func (b *Broker) RecoverFrom(node string) string {
+	return b.text(func(c *replication.Core) string { return c.RecoverFrom(b.cfg.NowUs(), node) })
+}
+
+func (b *Broker) Forget(node string) string {
+	return b.text(func(c *replication.Core) string { return c.Forget(b.cfg.NowUs(), node) })
+}
+
+// SetAck and SetMinInSync change the server's defaults.
+func (b *Broker) SetAck(a op.Ack)    { b.ask(func(c *replication.Core) { c.SetAck(a) }) }
+func (b *Broker) SetMinInSync(n int) { b.ask(func(c *replication.Core) { c.SetMinInSync(n) }) }
+
+func (b *Broker) text(f func(*replication.Core) string) string {
+	s := "TRYAGAIN the broker is busy"
+	b.ask(func(c *replication.Core) { s = f(c) })
+	return s
+}
+
+// Run owns the core and the socket until ctx ends; what is in flight then is answered as far as it
+// is known. It returns an error when the record of the in-sync set cannot be written.
+func (b *Broker) Run(ctx context.Context) error {
+	storeDone := make(chan struct{})
+	go func() {
+		defer close(storeDone)
+		for v := range b.storing {
+			b.stored <- storeResult{v.No, b.cfg.Store.Save(v)}
+		}
+	}()
+	defer func() {
+		close(b.storing)
+		select {
+		case <-b.stored:
+		case <-storeDone:
+		}
+		<-storeDone
+		b.stop()
+	}()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	lastTick := b.cfg.NowUs()
+	b.perform()
+	var batches []*op.Batch
+	for {
+		batches = b.takeSubmitted(batches[:0])
+		worked := len(batches) > 0
+		if worked {
+			now := b.cfg.NowUs()
+			for _, batch := range batches {
+				for i := range batch.Ops {
+					b.core.Submit(now, &batch.Ops[i])
+				}
+			}
+			clear(batches)
+		}
+		worked = b.receive() || worked
+		worked = b.clients.flush() || worked
+		now := b.cfg.NowUs()
+		if now-lastTick >= tick.Microseconds() {
+			lastTick = now
+			b.core.Tick(now)
+		}
+		b.core.Flush(now)
+		b.perform()
+		if worked {
+			// Others may have something for the next turn: one yield makes it fuller.
+			runtime.Gosched()
+			select {
+			case c := <-b.calls:
+				b.answerCall(c)
+			case r := <-b.stored:
+				if err := b.viewStored(r); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return nil
+			default:
+			}
+			continue
+		}
+		if !b.fallAsleep() {
+			continue
+		}
+		select {
+		case <-b.wake:
+		case <-b.router.Ready():
+		case <-ticker.C:
+		case c := <-b.calls:
+			b.answerCall(c)
+		case r := <-b.stored:
+			if err := b.viewStored(r); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+		b.awake()
+	}
+}
+
+func (b *Broker) answerCall(c call) {
+	c.run(b.core)
+	close(c.done)
+	b.perform()
+}
+
+func (b *Broker) viewStored(r storeResult) error {
+	if r.err != nil {
+		return fmt.Errorf("write the record of the in-sync set: %w", r.err)
+	}
+	b.core.ViewStored(b.cfg.NowUs(), r.no)
+	b.perform()
+	return nil
+}
+
+func (b *Broker) takeSubmitted(to []*op.Batch) []*op.Batch {
+	b.mu.Lock()
+	to = append(to, b.submitted...)
+	clear(b.submitted)
+	b.submitted = b.submitted[:0]
+	b.mu.Unlock()
+	return to
+}
+
+func (b *Broker) fallAsleep() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.submitted) > 0 {
+		return false
+	}
+	b.asleep = true
+	return true
+}
+
+func (b *Broker) awake() {
+	b.mu.Lock()
+	b.asleep = false
+	b.mu.Unlock()
+}
+
+// receive takes in what has arrived.
+func (b *Broker) receive() bool {
+	worked := false
+	for i := 0; i < receiveMax; i++ {
+		peer, body, err := b.router.Recv()
+		if err != nil {
+			if !errors.Is(err, link.ErrAgain) {
+				b.log.Error("receive", "err", err)
+			}
+			return worked
+		}
+		worked = true
+		if wire.IsFrame(body) {
+			b.core.Receive(b.cfg.NowUs(), peer, body)
+		} else {
+			b.clients.receive(peer, body)
+		}
+	}
+	return worked
+}
+
+// perform does what the core has put out.
+func (b *Broker) perform() {
+	out := &b.core.Out
+	for len(out.Frames)+len(out.Answered)+len(out.Events)+len(out.Acks) > 0 || out.Store != nil {
+		frames := out.Frames
+		out.Frames = nil
+		for _, f := range frames {
+			b.send(f)
+		}
+		if out.Frames == nil {
+			clear(frames)
+			out.Frames = frames[:0]
+		}
+		b.answer()
+		if v := out.Store; v != nil {
+			out.Store = nil
+			b.storing <- *v
+		}
+		for _, e := range out.Events {
+			b.logEvent(e)
+		}
+		out.Events = out.Events[:0]
+		if o := b.cfg.Observer; o != nil {
+			for _, a := range out.Acks {
+				o.NodeAcked(a.Node, float64(a.Us)/1e6)
+			}
+		}
+		out.Acks = out.Acks[:0]
+	}
+}
+
+func (b *Broker) answer() {
+	out := &b.core.Out
+	if len(out.Answered) == 0 {
+		return
+	}
+	now := b.cfg.NowUs()
+	for _, o := range out.Answered {
+		if b.cfg.Observer != nil && (o.Kind == op.Write || o.Kind == op.Txn) && o.Index > 0 {
+			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.OrderedUs)/1e6)
+		}
+		if bytes := o.Finish(); bytes > 0 {
+			b.inflight.release(int64(bytes))
+		}
+	}
+	clear(out.Answered)
+	out.Answered = out.Answered[:0]
+}
+
+func (b *Broker) send(f replication.Frame) {
+	err := wire.Split(f.Bytes, wire.FrameBytesMax, func(frame []byte) error { return b.router.Send(f.Peer, frame) })
+	if err != nil {
+		b.core.Unreachable(b.cfg.NowUs(), f.Peer)
+	}
+}
+
+func (b *Broker) logEvent(e replication.Event) {
+	level := slog.LevelInfo
+	switch {
+	case e.Level < 0:
+		level = slog.LevelDebug
+	case e.Level == 1:
+		level = slog.LevelWarn
+	case e.Level > 1:
+		level = slog.LevelError
+	}
+	attrs := make([]slog.Attr, 0, 3)
+	if e.Node != "" {
+		attrs = append(attrs, slog.String("node", e.Node))
+	}
+	attrs = append(attrs, slog.Uint64("index", e.Index))
+	if e.Why != "" {
+		attrs = append(attrs, slog.String("why", e.Why))
+	}
+	b.log.LogAttrs(context.Background(), level, e.Text, attrs...)
+}
+
+// stop answers what is left: nobody will.
+func (b *Broker) stop() {
+	b.mu.Lock()
+	b.stopped = true
+	left := b.submitted
+	b.submitted = nil
+	b.mu.Unlock()
+	for _, batch := range left {
+		refuseAll(batch, errStopping)
+	}
+	b.core.Stop(b.cfg.NowUs())
+	b.answer()
+	b.clients.closeAll()
+	for {
+		select {
+		case c := <-b.calls:
+			close(c.done)
+			continue
+		default:
+		}
+		break
+	}
+	b.router.Close()
+}

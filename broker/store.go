@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"brainer/broker/replication"
+)
+
+// ViewStore keeps the record of the in-sync set. Save returns when it is durable; it is called from
+// a goroutine of its own, one call at a time.
+type ViewStore interface {
+	Load() (replication.View, error)
+	Save(replication.View) error
+}
+
+// FileStore keeps the record in a directory: one line of JSON behind its checksum, written beside
+// and renamed, so that a torn write leaves the record before it.
+type FileStore struct {
+	dir  string
+	lock *os.File
+}
+
+const viewFile = "view.json"
+
+// OpenFileStore makes the directory if need be and locks it against a second broker.
+func OpenFileStore(dir string) (*FileStore, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("--state-dir: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--state-dir: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("--state-dir %s is in use by another broker", dir)
+	}
+	return &FileStore{dir: dir, lock: lock}, nil
+}
+
+// Close releases the directory.
+func (s *FileStore) Close() error { return s.lock.Close() }
+
+// Load returns the record, a zero View when there is none yet, and an error when it is damaged.
+func (s *FileStore) Load() (replication.View, error) {
+	var v replication.View
+	path := filepath.Join(s.dir, viewFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return v, nil
+	}
+	if err != nil {
+		return v, fmt.Errorf("read the record of the in-sync set: %w", err)
+	}
+	sum, line, ok := strings.Cut(strings.TrimSuffix(string(b), "\n"), " ")
+	want, err := strconv.ParseUint(sum, 16, 32)
+	if !ok || err != nil || uint32(want) != crc32.ChecksumIEEE([]byte(line)) {
+		return v, fmt.Errorf("%s is damaged: its checksum does not fit. Move it away to start without a record; nodes that hold data are then refused until brainer-cli recover", path)
+	}
+	if err := json.Unmarshal([]byte(line), &v); err != nil {
+		return v, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	return v, nil
+}
+
+// Save makes the record durable.
+func (s *FileStore) Save(v replication.View) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%08x %s\n", crc32.ChecksumIEEE(line), line)
+	path := filepath.Join(s.dir, viewFile)
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,377 @@
+package replica
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+
+	"brainer/internal/command"
+	"brainer/internal/keyspace"
+	"brainer/internal/wire"
+	"brainer/resp"
+)
+
+// Config is what a replica is told about itself.
+type Config struct {
+	NodeID      string
+	Endpoint    string
+	Incarnation uint64
+	Embedded    bool
+	Rand        func() uint64 // data ids
+	Table       *command.Table
+
+	RingBytesMax    int64 // entries kept for a broker that restarts, beyond those that are not safe yet
+	ChunkBytes      int   // of a snapshot
+	ChunkCredit     uint32
+	ReclaimPerEntry int // expired keys freed with an entry
+	ReclaimPerTick  int // and with a TICK
+	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
+
+	Fault Fault // planted in tests only
+}
+
+// DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
+func DefaultConfig() Config {
+	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, ChunkCredit: 8,
+		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20}
+}
+
+// Fault plants mistakes, so that tests can show that they would be found.
+type Fault struct {
+	ApplyTwice  bool   // a repeated entry is applied again
+	NoGapCheck  bool   // a turn that does not follow is applied all the same
+	IgnoreEpoch bool   // obey any epoch
+	WallClock   bool   // execute at ClockMs instead of the entry's time
+	ClockMs     int64  // "
+	OwnSeed     uint64 // mixed into the entry's seed
+	KeepDataID  bool   // do not draw a new data id with a snapshot
+	SkipChunk   bool   // lose the second chunk of a snapshot
+	LateSnap    bool   // take the snapshot one entry late
+}
+
+// Replica is one copy. Not safe for concurrent use.
+type Replica struct {
+	cfg Config
+	ks  *keyspace.Keyspace
+	ctx command.Ctx
+
+	dataID    uint64
+	clusterID uint64
+	pos       wire.Position
+	digest    uint64
+	checkAt   uint64 // the last checkpoint index
+	check     uint64 // the rolling digest there
+	lastMs    int64
+
+	session   uint64
+	promised  uint64
+	brokerRun uint64
+	number    uint16
+	safe      uint64
+	inSync    bool
+	assembler wire.Assembler
+
+	ring    ring
+	replies arena
+	watches watches
+	turn    turnState
+	done    []byte
+	reply   resp.Writer
+	args    [][]byte
+
+	donations []*donation
+	load      *load
+
+	faults uint64 // panics in commands
+
+	// Out is the frames to send, in order. They are valid until the next call.
+	Out [][]byte
+}
+
+// New returns an empty replica.
+func New(cfg Config) *Replica {
+	r := &Replica{cfg: cfg}
+	r.clear()
+	return r
+}
+
+// clear empties the copy: it is another replica from here on.
+func (r *Replica) clear() {
+	r.ks = keyspace.New()
+	r.watches = watches{}
+	r.ks.SetHooks(keyspace.Hooks{
+		Changed: r.watches.changed,
+		Flushed: r.watches.flushed,
+		Swapped: func(a, b int) { r.watches.swapped(r.ks, a, b, r.lastMs) },
+	})
+	if !r.cfg.Fault.KeepDataID || r.dataID == 0 {
+		r.dataID = r.cfg.Rand() | 1
+	}
+	r.clusterID = 0
+	r.pos = wire.Position{}
+	r.digest, r.checkAt, r.check = 0, 0, 0
+	r.ring = ring{}
+	r.turn = turnState{}
+	r.donations = nil
+}
+
+// Open begins a session; the frame it puts out says hello.
+func (r *Replica) Open(session uint64) {
+	r.begin()
+	r.session = session
+	r.assembler = wire.Assembler{}
+	r.turn = turnState{}
+	r.closeDonations()
+	if r.load != nil {
+		r.load = nil
+		r.clear()
+	}
+	m := wire.Hello{NodeID: r.cfg.NodeID, Endpoint: r.cfg.Endpoint, Incarnation: r.cfg.Incarnation,
+		DataID: r.dataID, ClusterID: r.clusterID, Promised: r.promised, Embedded: r.cfg.Embedded}
+	r.put(m.Append(nil, wire.Header{Session: session}))
+}
+
+func (r *Replica) begin() {
+	clear(r.Out)
+	r.Out = r.Out[:0]
+}
+
+func (r *Replica) put(frame []byte) { r.Out = append(r.Out, frame) }
+
+func (r *Replica) header() wire.Header {
+	return wire.Header{Epoch: r.promised, Session: r.session}
+}
+
+// Verdict is what a frame means for whoever runs the replica.
+type Verdict uint8
+
+const (
+	Continue  Verdict = iota
+	Reopen            // the session is over: open a new one at once
+	Refused           // the broker does not want this node as it is: see Reason, try again later
+	Dismissed         // the goodbye was taken
+)
+
+// Receive takes a frame of the broker. A turn is only begun: call Step while Busy.
+func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
+	r.begin()
+	h, body, err := wire.Decode(frame)
+	if err != nil || h.Session != r.session {
+		return Continue, ""
+	}
+	h, body, whole, err := r.assembler.Add(h, body)
+	if err != nil || !whole {
+		return Continue, ""
+	}
+	if h.Type == wire.TReject {
+		m, err := wire.DecodeReject(body)
+		switch {
+		case err != nil:
+			return Continue, ""
+		case m.Retry:
+			return Reopen, m.Reason
+		}
+		return Refused, m.Reason
+	}
+	if h.Type == wire.TPrepare {
+		if m, err := wire.DecodePrepare(body); err == nil {
+			r.promise(h.Epoch, m)
+		}
+		return Continue, ""
+	}
+	if h.Epoch != r.promised && !r.cfg.Fault.IgnoreEpoch {
+		if h.Epoch < r.promised {
+			r.put(wire.Fenced{Promised: r.promised}.Append(nil, r.header()))
+		}
+		return Continue, ""
+	}
+	switch h.Type {
+	case wire.TTurn:
+		r.beginTurn(h, body)
+	case wire.TBeat:
+		if m, err := wire.DecodeBeat(body); err == nil {
+			r.inSync = m.InSync
+			r.safe = max(r.safe, m.Safe)
+		}
+	case wire.TLoad:
+		if m, err := wire.DecodeLoad(body); err == nil {
+			r.beginLoad(m)
+		}
+	case wire.TChunk:
+		if m, err := wire.DecodeChunk(body); err == nil {
+			r.loadChunk(m)
+		}
+	case wire.TCredit:
+		if m, err := wire.DecodeCredit(body); err == nil {
+			r.addCredit(m)
+		}
+	case wire.TAbort:
+		if m, err := wire.DecodeAbort(body); err == nil {
+			r.abort(m)
+		}
+	case wire.TFetch:
+		if m, err := wire.DecodeFetch(body); err == nil {
+			r.put(r.ring.entries(m.From).Append(nil, r.header()))
+		}
+	case wire.TGoodbye:
+		return Dismissed, ""
+	}
+	return Continue, ""
+}
+
+// promise obeys an epoch that is higher than all before, or the same broker's again.
+func (r *Replica) promise(epoch uint64, m wire.Prepare) {
+	if epoch < r.promised || epoch == r.promised && m.BrokerRun != r.brokerRun {
+		r.put(wire.Fenced{Promised: r.promised}.Append(nil, r.header()))
+		return
+	}
+	r.promised, r.brokerRun, r.number = epoch, m.BrokerRun, m.Number
+	r.turn = turnState{}
+	r.closeDonations()
+	r.report(0)
+}
+
+func (r *Replica) report(snapID uint64) {
+	m := wire.PositionReport{Position: r.pos, DataID: r.dataID, ClusterID: r.clusterID, RingFirst: r.ring.firstIndex(r.pos),
+		LastMs: r.lastMs, Loading: r.load != nil, SnapID: snapID}
+	r.put(m.Append(nil, r.header()))
+}
+
+// Goodbye asks to be let go.
+func (r *Replica) Goodbye() {
+	r.begin()
+	r.put(wire.Goodbye{}.Append(nil, r.header()))
+}
+
+// Beat makes the heartbeat; busyMs is how long the present step has been running.
+func (r *Replica) Beat(nowMs int64) wire.Beat {
+	next := r.ks.NextDeadlineMs()
+	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: next > 0 && next <= nowMs,
+		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes()}
+}
+
+// AppendBeat encodes a heartbeat for the present session.
+func (r *Replica) Session() (session, promised uint64) { return r.session, r.promised }
+
+// execute runs one command, or the commands of a transaction, and leaves the reply in r.reply.
+func (r *Replica) execute(db, proto uint8, timeMs int64, seed uint64, body []byte, txn bool) {
+	r.lastMs = max(r.lastMs, timeMs)
+	if r.cfg.Fault.WallClock {
+		timeMs = r.cfg.Fault.ClockMs
+	}
+	r.reply.Reset(int(proto))
+	c := &r.ctx
+	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply}
+	if txn {
+		if err := command.RunTxn(c, r.cfg.Table, body); err != nil {
+			r.reply.Reset(int(proto))
+			r.reply.Error(command.ErrInternal)
+		}
+	} else {
+		args, rest, err := command.SplitCommand(body, r.args[:0])
+		r.args = args
+		if err != nil || len(rest) > 0 {
+			r.reply.Error(command.ErrInternal)
+			return
+		}
+		c.Args = args
+		command.Execute(c, r.cfg.Table)
+	}
+	r.faults += uint64(len(c.Faults))
+}
+
+// apply executes the entry that follows the present position.
+func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte {
+	r.ks.ResetChangeHash()
+	r.reply.Reset(int(e.Proto))
+	switch e.Kind {
+	case wire.EntryCommand:
+		r.execute(e.DB, e.Proto, e.TimeMs, e.Seed, e.Body, false)
+	case wire.EntryTxn:
+		if r.watches.take(r.ks, e.Token, e.TimeMs) {
+			r.execute(e.DB, e.Proto, e.TimeMs, e.Seed, e.Body, true)
+		} else {
+			r.reply.NullArray()
+		}
+	case wire.EntryWatch:
+		args, _, err := command.SplitCommand(e.Body, r.args[:0])
+		r.args = args
+		if err == nil {
+			r.watches.add(r.ks, e.Token, int(e.DB), args[1:], e.TimeMs)
+		}
+		r.reply.OK()
+	case wire.EntryUnwatch:
+		r.watches.release(e.Token)
+		r.reply.OK()
+	case wire.EntryNoop:
+		r.watches.releaseAll() // the connections of the broker before are gone
+	}
+	r.lastMs = max(r.lastMs, e.TimeMs)
+	limit := r.cfg.ReclaimPerEntry
+	if e.Kind == wire.EntryTick {
+		limit = r.cfg.ReclaimPerTick
+	}
+	r.ks.Reclaim(e.TimeMs, limit)
+	r.pos = wire.Position{Era: era, Index: index}
+	r.digest = chain(r.digest, index, xxhash.Sum64(r.reply.B), r.ks.ChangeHash())
+	if index%wire.DigestEvery == 0 {
+		r.checkAt, r.check = index, r.digest
+	}
+	reply := r.replies.keep(r.reply.B)
+	r.ring.append(era, index, encoded, reply)
+	return reply
+}
+
+// chain folds one entry into the rolling digest.
+func chain(digest, index, reply, change uint64) uint64 {
+	var b [32]byte
+	le := binary.LittleEndian
+	le.PutUint64(b[0:], digest)
+	le.PutUint64(b[8:], index)
+	le.PutUint64(b[16:], reply)
+	le.PutUint64(b[24:], change)
+	return xxhash.Sum64(b[:])
+}
+
+// ReadLocal answers a read of this copy, which may be behind the others.
+func (r *Replica) ReadLocal(nowMs int64, db, proto uint8, body []byte) []byte {
+	if nowMs < r.lastMs {
+		nowMs = r.lastMs
+	}
+	last := r.lastMs
+	r.execute(db, proto, nowMs, uint64(nowMs), body, false)
+	r.lastMs = last
+	return r.reply.B
+}
+
+// Status says in short where this copy stands.
+type Status struct {
+	NodeID    string
+	DataID    uint64
+	ClusterID uint64
+	Position  wire.Position
+	Digest    uint64
+	Safe      uint64
+	Epoch     uint64
+	InSync    bool
+	Loading   bool
+	KeysDone  uint64
+	KeysTotal uint64
+	Keys      int64
+	UsedBytes int64
+	Faults    uint64
+}
+
+// Status returns it.
+func (r *Replica) Status() Status {
+	s := Status{NodeID: r.cfg.NodeID, DataID: r.dataID, ClusterID: r.clusterID, Position: r.pos, Digest: r.digest,
+		Safe: r.safe, Epoch: r.promised, InSync: r.inSync, Loading: r.load != nil,
+		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes(), Faults: r.faults}
+	if r.load != nil {
+		s.KeysDone, s.KeysTotal = r.load.keys, r.load.keysTotal
+	}
+	return s
+}
+
+// StateDigest is the digest of all that exists at nowMs, for comparing copies.
+func (r *Replica) StateDigest(nowMs int64) uint64 { return r.ks.StateDigest(nowMs) }

@@ -1,0 +1,305 @@
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+
+	"brainer/internal/command"
+	"brainer/internal/keyspace"
+	"brainer/internal/wire"
+	"brainer/resp"
+)
+
+// A snapshot is a stream of records. Each is a head of 16 bytes and a command in RESP that restores
+// what the record is about, so that the commands alone, behind their SELECTs, load into any Redis:
+//
+//	kind u8 | db u8 | form u8 | encoding u8 | access u32 (s) | length u32 | reserved u32 | command
+//
+// What the heads and the other kinds carry is private: without it keys look freshly used, their
+// encodings are those of freshly made ones, and nothing is watched.
+const (
+	recordString = 1 // SET key value [PXAT ms]
+	recordHash   = 2 // HSET key field value ...
+	recordExpire = 3 // PEXPIREAT key ms: the deadline of the hash before it
+	recordWatch  = 4 // WATCH key ...: private; db, token in the first argument
+)
+
+const recordHead = 16
+
+// donation is a snapshot that this replica gives.
+type donation struct {
+	id      uint64
+	snap    *keyspace.Snapshot
+	digest  uint64
+	watches [][]byte // records, as of the snapshot's position
+	number  uint32   // of the next chunk
+	upTo    uint32   // credit
+	keys    uint64
+	total   uint64
+	bytes   uint64
+}
+
+// beginDonation marks the state as it is now.
+func (r *Replica) beginDonation(id uint64) {
+	d := &donation{id: id, snap: r.ks.BeginSnapshot(), digest: r.digest, upTo: r.cfg.ChunkCredit}
+	d.total, d.bytes = uint64(d.snap.TotalKeys()), uint64(d.snap.BytesEstimate())
+	for _, t := range r.watches.list() {
+		for i, k := range t.keys {
+			d.watches = append(d.watches, appendWatch(nil, t, k, t.lived[i]))
+		}
+	}
+	r.donations = append(r.donations, d)
+}
+
+// Pump makes one chunk for a joiner that has credit, and reports whether it did.
+func (r *Replica) Pump() bool {
+	r.begin()
+	for _, d := range r.donations {
+		if d.number < d.upTo {
+			r.putChunk(d)
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Replica) putChunk(d *donation) {
+	b := make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8)
+	done := d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
+		b = appendRecord(b, &rec)
+		d.keys++
+	})
+	if done {
+		for _, w := range d.watches {
+			b = append(b, w...)
+		}
+	}
+	m := wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: min(d.keys, d.total),
+		KeysTotal: d.total, BytesTotal: d.bytes, Records: b}
+	d.number++
+	r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
+	if done {
+		r.endDonation(d)
+	}
+}
+
+func (r *Replica) endDonation(d *donation) {
+	d.snap.Close()
+	r.donations = slices.DeleteFunc(r.donations, func(x *donation) bool { return x == d })
+}
+
+func (r *Replica) closeDonations() {
+	for _, d := range r.donations {
+		d.snap.Close()
+	}
+	r.donations = nil
+}
+
+func (r *Replica) addCredit(m wire.Credit) {
+	for _, d := range r.donations {
+		if d.id == m.SnapID {
+			d.upTo = max(d.upTo, m.UpTo)
+		}
+	}
+}
+
+func (r *Replica) abort(m wire.Abort) {
+	for _, d := range r.donations {
+		if d.id == m.SnapID {
+			r.endDonation(d)
+			break
+		}
+	}
+	if r.load != nil && r.load.id == m.SnapID {
+		r.load = nil
+		r.clear()
+	}
+}
+
+// load is a snapshot that this replica takes.
+type load struct {
+	id        uint64
+	cluster   uint64
+	position  wire.Position
+	number    uint32
+	keys      uint64
+	keysTotal uint64
+}
+
+// beginLoad drops what is held, for a snapshot or (SnapID 0) for a history that begins here.
+func (r *Replica) beginLoad(m wire.Load) {
+	if m.SnapID == 0 {
+		if r.pos.Index > 0 {
+			r.clear()
+			r.report(0)
+		}
+		r.clusterID = m.ClusterID
+		return
+	}
+	r.closeDonations()
+	r.clear()
+	r.load = &load{id: m.SnapID, cluster: m.ClusterID, position: m.Position}
+}
+
+// loadChunk takes the next chunk; with the last one the replica stands at the snapshot's position.
+func (r *Replica) loadChunk(m wire.Chunk) {
+	l := r.load
+	if l == nil || m.SnapID != l.id || m.Number < l.number {
+		return
+	}
+	if m.Number > l.number {
+		r.giveUpLoad()
+		return
+	}
+	l.number++
+	if !(r.cfg.Fault.SkipChunk && m.Number == 1) {
+		if err := r.loadRecords(m.Records); err != nil {
+			r.giveUpLoad()
+			return
+		}
+	}
+	l.keys, l.keysTotal = m.KeysDone, m.KeysTotal
+	if !m.Last {
+		r.put(wire.Credit{SnapID: l.id, UpTo: l.number + r.cfg.ChunkCredit}.Append(nil, r.header()))
+		return
+	}
+	r.load = nil
+	r.pos, r.clusterID, r.digest = l.position, l.cluster, m.Digest
+	r.report(l.id)
+}
+
+func (r *Replica) giveUpLoad() {
+	r.put(wire.Abort{SnapID: r.load.id}.Append(nil, r.header()))
+	r.load = nil
+	r.clear()
+}
+
+func appendHead(b []byte, kind byte, rec *keyspace.Record) []byte {
+	b = append(b, kind, byte(rec.DB), byte(rec.Form), byte(rec.Encoding))
+	b = binary.LittleEndian.AppendUint32(b, rec.AccessSec)
+	return binary.LittleEndian.AppendUint64(b, 0)
+}
+
+func endRecord(b []byte, start int) []byte {
+	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start-recordHead))
+	return b
+}
+
+func appendRecord(b []byte, rec *keyspace.Record) []byte {
+	start := len(b)
+	var ms [20]byte
+	switch rec.Type {
+	case keyspace.TypeString:
+		b = appendHead(b, recordString, rec)
+		if rec.DeadlineMs == 0 {
+			b = resp.AppendCommand(b, []byte("SET"), rec.Key, rec.Value)
+		} else {
+			b = resp.AppendCommand(b, []byte("SET"), rec.Key, rec.Value, []byte("PXAT"), strconv.AppendInt(ms[:0], rec.DeadlineMs, 10))
+		}
+		return endRecord(b, start)
+	case keyspace.TypeHash:
+		b = appendHead(b, recordHash, rec)
+		b = append(b, '*')
+		b = strconv.AppendInt(b, int64(2+len(rec.Fields)), 10)
+		b = append(b, "\r\n$4\r\nHSET\r\n"...)
+		b = appendBulk(b, rec.Key)
+		for _, f := range rec.Fields {
+			b = appendBulk(b, f)
+		}
+		b = endRecord(b, start)
+		if rec.DeadlineMs != 0 {
+			start = len(b)
+			b = appendHead(b, recordExpire, rec)
+			b = resp.AppendCommand(b, []byte("PEXPIREAT"), rec.Key, strconv.AppendInt(ms[:0], rec.DeadlineMs, 10))
+			b = endRecord(b, start)
+		}
+		return b
+	}
+	panic("replica: a record of a type that snapshots do not know")
+}
+
+func appendBulk(b, s []byte) []byte {
+	b = append(b, '$')
+	b = strconv.AppendInt(b, int64(len(s)), 10)
+	b = append(b, '\r', '\n')
+	b = append(b, s...)
+	return append(b, '\r', '\n')
+}
+
+func appendWatch(b []byte, t *watcher, k watchedKey, lived bool) []byte {
+	flags := byte('0')
+	if lived {
+		flags |= 1
+	}
+	if t.dirty {
+		flags |= 2
+	}
+	b = appendHead(b, recordWatch, &keyspace.Record{DB: k.db})
+	b = resp.AppendCommand(b, []byte("WATCH"), []byte{flags}, strconv.AppendUint(nil, t.token, 10), []byte(k.key))
+	return endRecord(b, 0)
+}
+
+var errRecord = errors.New("replica: damaged snapshot record")
+
+// loadRecords puts the records of a chunk into the keyspace.
+func (r *Replica) loadRecords(b []byte) error {
+	for len(b) > 0 {
+		if len(b) < recordHead {
+			return errRecord
+		}
+		n := int(binary.LittleEndian.Uint32(b[8:]))
+		if n > len(b)-recordHead {
+			return errRecord
+		}
+		if err := r.loadRecord(b[:recordHead], b[recordHead:recordHead+n]); err != nil {
+			return err
+		}
+		b = b[recordHead+n:]
+	}
+	return nil
+}
+
+func (r *Replica) loadRecord(head, body []byte) error {
+	args, rest, err := command.SplitCommand(body, r.args[:0])
+	r.args = args
+	if err != nil || len(rest) > 0 || len(args) < 3 || int(head[1]) >= keyspace.Databases {
+		return errRecord
+	}
+	rec := keyspace.Record{DB: int(head[1]), Key: args[1], Form: keyspace.Form(head[2]), Encoding: keyspace.Encoding(head[3]),
+		AccessSec: binary.LittleEndian.Uint32(head[4:])}
+	switch head[0] {
+	case recordString:
+		rec.Type, rec.Value = keyspace.TypeString, args[2]
+		if len(args) == 5 {
+			if rec.DeadlineMs, err = strconv.ParseInt(string(args[4]), 10, 64); err != nil {
+				return errRecord
+			}
+		} else if len(args) != 3 {
+			return errRecord
+		}
+		r.ks.Load(rec)
+	case recordHash:
+		if len(args)%2 != 0 {
+			return errRecord
+		}
+		rec.Type, rec.Fields = keyspace.TypeHash, args[2:]
+		r.ks.Load(rec)
+	case recordExpire:
+		ms, err := strconv.ParseInt(string(args[2]), 10, 64)
+		if err != nil {
+			return errRecord
+		}
+		r.ks.SetDeadline(rec.DB, rec.Key, ms, 0)
+	case recordWatch:
+		token, err := strconv.ParseUint(string(args[2]), 10, 64)
+		if err != nil || len(args) != 4 || len(args[1]) != 1 {
+			return errRecord
+		}
+		r.watches.restore(token, rec.DB, string(args[3]), args[1][0]&1 != 0, args[1][0]&2 != 0)
+	default:
+		return errRecord
+	}
+	return nil
+}

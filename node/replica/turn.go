@@ -1,0 +1,128 @@
+package replica
+
+import "brainer/internal/wire"
+
+// turnState is the turn that is being executed, step by step.
+type turnState struct {
+	busy     bool
+	header   wire.Header
+	turn     wire.Turn
+	item     wire.Item
+	left     int    // entries left of the run in item
+	rest     []byte // their bytes
+	index    uint64 // of the last entry looked at
+	finished uint64 // number of the last turn that is done
+}
+
+// Busy reports whether a turn waits for Step.
+func (r *Replica) Busy() bool { return r.turn.busy }
+
+// beginTurn accepts a turn that follows what is applied, or overlaps it.
+func (r *Replica) beginTurn(h wire.Header, body []byte) {
+	t, err := wire.DecodeTurn(body)
+	if err != nil || r.load != nil {
+		return
+	}
+	gap := t.Prev.Index > r.pos.Index || t.Prev.Index == r.pos.Index && t.Prev.Index > 0 && t.Prev.Era != r.pos.Era
+	if gap && !r.cfg.Fault.NoGapCheck {
+		r.put(wire.Nack{Position: r.pos}.Append(nil, r.header()))
+		return
+	}
+	r.safe, r.inSync = max(r.safe, t.Safe), t.InSync
+	r.ring.trim(min(t.Confirm, t.Safe), r.cfg.RingBytesMax)
+	r.turn = turnState{busy: true, header: h, turn: t, index: t.Prev.Index, finished: r.turn.finished}
+}
+
+// Step goes on with the turn until it is done or enough replies have gathered; a Done says how far.
+func (r *Replica) Step() {
+	r.begin()
+	s := &r.turn
+	r.done = wire.BeginDone(r.done[:0])
+	part := false
+	for {
+		if len(r.done) >= r.cfg.StepBytes {
+			part = true
+			break
+		}
+		if s.left > 0 {
+			r.stepEntry()
+			continue
+		}
+		if !s.turn.Next(&s.item) {
+			break
+		}
+		switch s.item.Kind {
+		case wire.ItemEntries:
+			s.left, s.rest = s.item.Count, s.item.Entries
+		case wire.ItemRead:
+			q := &s.item.Read
+			r.execute(q.DB, q.Proto, q.TimeMs, readSeed(q), q.Body, q.Txn)
+			r.putReply(wire.ReplyRead, q.ID, r.reply.B)
+		case wire.ItemQuery:
+			r.answerQuery(s.item.ID)
+		case wire.ItemSnapshot:
+			r.beginDonation(s.item.ID)
+		}
+	}
+	h := r.header()
+	h.Seq = s.header.Seq
+	if !part {
+		s.finished = h.Seq
+		s.busy = false
+		s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
+	}
+	r.put(wire.FinishDone(r.done, wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}, h))
+	if cap(r.done) > 4*r.cfg.StepBytes {
+		r.done = nil
+	}
+	if cap(r.reply.B) > 4*r.cfg.StepBytes {
+		r.reply.B = nil
+	}
+}
+
+// stepEntry applies the next entry of the run, or answers again one that is applied.
+func (r *Replica) stepEntry() {
+	s := &r.turn
+	var e wire.Entry
+	rest, err := wire.NextEntry(s.rest, &e)
+	if err != nil { // the frame's checksum was right: the sender is wrong
+		panic("replica: an entry of a checked turn cannot be decoded")
+	}
+	encoded := s.rest[:len(s.rest)-len(rest)]
+	s.rest = rest
+	s.left--
+	s.index++
+	var reply []byte
+	switch {
+	case s.index <= r.pos.Index && !r.cfg.Fault.ApplyTwice:
+		kept, ok := r.ring.reply(s.index)
+		if !ok {
+			return // confirmed, nobody waits for it
+		}
+		reply = kept
+	default:
+		reply = r.apply(s.turn.Era, s.index, &e, encoded)
+	}
+	if e.Primary == r.number && e.Primary != 0 {
+		r.putReply(wire.ReplyEntry, s.index, reply)
+	}
+}
+
+func (r *Replica) putReply(kind wire.ReplyKind, id uint64, reply []byte) {
+	r.done = wire.BeginReply(r.done, kind, id)
+	start := len(r.done)
+	r.done = append(r.done, reply...)
+	wire.EndReply(r.done, start)
+}
+
+// answerQuery sends the kept reply of an entry whose primary was another node.
+func (r *Replica) answerQuery(index uint64) {
+	if reply, ok := r.ring.reply(index); ok {
+		r.putReply(wire.ReplyEntry, index, reply)
+		return
+	}
+	r.putReply(wire.ReplyGone, index, nil)
+}
+
+// readSeed is a read's share of chance.
+func readSeed(q *wire.Read) uint64 { return q.ID*0x9e3779b97f4a7c15 ^ uint64(q.TimeMs) }

@@ -16,10 +16,6 @@ type Broker struct {
 	Commands *Commands
 	Writes   *Writes
 	NodeAcks *NodeAcks
-
-	ConnectedClients    atomic.Int64
-	Connections         atomic.Uint64
-	RejectedConnections atomic.Uint64
 }
 
 // NewBroker knows the commands by the names of the command table; any other is counted as "unknown".
@@ -27,11 +23,22 @@ func NewBroker(commands []string) *Broker {
 	return &Broker{Commands: newCommands(commands), Writes: &Writes{}, NodeAcks: &NodeAcks{of: map[string]*Histogram{}}}
 }
 
-// Handler is the broker's /metrics. status is called once per scrape, from any goroutine.
-func (b *Broker) Handler(build Build, status func() op.Status) http.Handler {
+// FrontEnd is what the front end knows about itself at one moment; totals count from the start.
+type FrontEnd struct {
+	Connected                        int
+	Connections, RejectedConnections uint64
+	ClosedForOutput                  uint64 // clients that did not read
+	InputBytes, OutputBytes          uint64
+	Panics                           uint64
+	PubSubChannels, PubSubPatterns   int
+}
+
+// Handler is the broker's /metrics. status and frontEnd are called once per scrape, from any goroutine.
+func (b *Broker) Handler(build Build, status func() op.Status, frontEnd func() FrontEnd) http.Handler {
 	return handler(
 		newCollector(statusRows, func() *op.Status { s := status(); return &s }),
 		newCollector(workRows, func() *Broker { return b }),
+		newCollector(frontEndRows, func() *FrontEnd { f := frontEnd(); return &f }),
 		newCollector(buildRows, func() Build { return build }))
 }
 

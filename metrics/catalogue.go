@@ -119,12 +119,28 @@ var workRows = []row[*Broker]{
 		func(b *Broker, out sink) {
 			b.NodeAcks.each(func(node string, h *Histogram) { out.histogram(h, node) })
 		}},
+}
+
+// frontEndRows are computed from the front end's state at the moment of the scrape.
+var frontEndRows = []row[*FrontEnd]{
 	{"brainer_connected_clients", gauge, "Client connections open.", nil,
-		func(b *Broker, out sink) { out.value(float64(b.ConnectedClients.Load())) }},
+		func(f *FrontEnd, out sink) { out.value(float64(f.Connected)) }},
 	{"brainer_connections_total", counter, "Client connections accepted.", nil,
-		func(b *Broker, out sink) { out.value(float64(b.Connections.Load())) }},
+		func(f *FrontEnd, out sink) { out.value(float64(f.Connections)) }},
 	{"brainer_rejected_connections_total", counter, "Client connections refused because of maxclients.", nil,
-		func(b *Broker, out sink) { out.value(float64(b.RejectedConnections.Load())) }},
+		func(f *FrontEnd, out sink) { out.value(float64(f.RejectedConnections)) }},
+	{"brainer_unread_connections_closed_total", counter, "Client connections closed because their replies were not read.", nil,
+		func(f *FrontEnd, out sink) { out.value(float64(f.ClosedForOutput)) }},
+	{"brainer_client_input_bytes_total", counter, "Bytes received from clients.", nil,
+		func(f *FrontEnd, out sink) { out.value(float64(f.InputBytes)) }},
+	{"brainer_client_output_bytes_total", counter, "Bytes sent to clients.", nil,
+		func(f *FrontEnd, out sink) { out.value(float64(f.OutputBytes)) }},
+	{"brainer_front_end_panics_total", counter, "Connections that ended by a fault in the program.", nil,
+		func(f *FrontEnd, out sink) { out.value(float64(f.Panics)) }},
+	{"brainer_pubsub_channels", gauge, "Channels with a subscriber.", nil,
+		func(f *FrontEnd, out sink) { out.value(float64(f.PubSubChannels)) }},
+	{"brainer_pubsub_patterns", gauge, "Patterns with a subscriber.", nil,
+		func(f *FrontEnd, out sink) { out.value(float64(f.PubSubPatterns)) }},
 }
 
 // nodeRows are computed from a node's own state at the moment of the scrape.

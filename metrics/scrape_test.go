@@ -34,8 +34,12 @@ func busyBroker() *Broker {
 	b.Commands.For("made-up-by-a-client").Observe(0, 1, time.Microsecond)
 	b.Writes.For(op.AckAll).Observe(time.Millisecond, 1)
 	b.NodeAcks.For("n1").Observe(time.Millisecond, 1)
-	b.ConnectedClients.Store(3)
 	return b
+}
+
+func busyFrontEnd() FrontEnd {
+	return FrontEnd{Connected: 3, Connections: 9, RejectedConnections: 2, ClosedForOutput: 1, InputBytes: 100,
+		OutputBytes: 200, PubSubChannels: 4, PubSubPatterns: 5}
 }
 
 func busyNode() NodeStatus {
@@ -46,7 +50,7 @@ func busyNode() NodeStatus {
 func scrapeBroker(t testing.TB, b *Broker, s op.Status) string {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	b.Handler(Build{"v1.2.3", "abc"}, func() op.Status { return s }).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	b.Handler(Build{"v1.2.3", "abc"}, func() op.Status { return s }, busyFrontEnd).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	if rec.Code != 200 {
 		t.Fatalf("%d: %s", rec.Code, rec.Body)
 	}
@@ -126,6 +130,7 @@ func TestScrapeShowsTheStatus(t *testing.T) {
 		`brainer_write_duration_seconds_bucket{ack="all",le="0.001"} 1`,
 		`brainer_node_ack_duration_seconds_count{node="n1"} 1`,
 		`brainer_connected_clients 3`,
+		`brainer_rejected_connections_total 2`,
 		`brainer_build_info{goversion="go1.`,
 	} {
 		if !strings.Contains(scrape, "\n"+line) {

@@ -51,7 +51,7 @@ func fetch(url string) (code int, body string, err error) {
 
 func TestPages(t *testing.T) {
 	why := errors.New("loading: 0 of 2 nodes are in sync")
-	url, stop := start(t, busyBroker().Handler(Build{}, busy), func() error { return why })
+	url, stop := start(t, busyBroker().Handler(Build{}, busy, busyFrontEnd), func() error { return why })
 	if code, body := get(t, url+"/healthz"); code != 200 || body != "ok" {
 		t.Errorf("/healthz: %d %s", code, body)
 	}

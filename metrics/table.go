@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,8 +16,8 @@ type Metric struct {
 // The Go runtime's and the process's (go_*, process_*) are the library's and not in it.
 func Catalogue() (broker, node []Metric) {
 	build := metricsOf(buildRows)
-	broker = append(append(metricsOf(statusRows), metricsOf(workRows)...), build...)
-	node = append(metricsOf(nodeRows), build...)
+	broker = slices.Concat(metricsOf(statusRows), metricsOf(workRows), metricsOf(frontEndRows), build)
+	node = slices.Concat(metricsOf(nodeRows), build)
 	return broker, node
 }
 

@@ -15,14 +15,16 @@ var (
 )
 
 // Router is the bound end: many peers, each named by its routing id.
-// One goroutine owns it and makes all calls except Close's.
+// One goroutine owns it and makes all calls, Close's too.
 type Router interface {
 	// Recv returns the next message without waiting, or ErrAgain. Both slices are the caller's.
 	Recv() (peer string, body []byte, err error)
 	// Send queues body for peer without waiting; nil says nothing about arrival.
 	// It does not keep body.
 	Send(peer string, body []byte) error
-	// Ready is signalled (capacity 1) when Recv may have something again after it said ErrAgain.
+	// Ready is signalled (capacity 1) when Recv may have something. The owner takes all there is,
+	// until Recv says ErrAgain, and calls Ready anew for each wait: the call looks whether a Send
+	// in between has taken a wake-up in. A signal may come for nothing.
 	Ready() <-chan struct{}
 	// Endpoint is where it is really bound (the port chosen for tcp://127.0.0.1:*).
 	Endpoint() string
@@ -30,10 +32,12 @@ type Router interface {
 }
 
 // Dealer is the dialling end of one session: it never reconnects; after a failure dial a new one.
-// One goroutine owns it.
+// One goroutine owns it and makes all calls.
 type Dealer interface {
 	Recv() (body []byte, err error)
+	// Send says ErrAgain before the connection stands, and for ever after it broke.
 	Send(body []byte) error
+	// Ready as Router's; it is signalled also when the connection comes or goes.
 	Ready() <-chan struct{}
 	Close() error
 }

@@ -51,6 +51,8 @@ type Row struct {
 	// KeySpec says where the keys are: "RW access update @FIRST[:LAST[:STEP[:LIMIT]]] -- notes", LAST
 	// being relative to FIRST, or negative from the end.
 	KeySpec []string
+	// KeyFlags are the flags of all keys of one call, where KeySpec says "variable_flags".
+	KeyFlags func(args [][]byte) []string
 	// OtherKey names the key in another database that a command touches, as COPY and MOVE can.
 	OtherKey func(args [][]byte) (db int, key []byte, ok bool)
 	// EntryArgs counts the arguments that the front end adds at the end when it orders the command.

@@ -181,6 +181,39 @@ func (c *Command) WriteDocs(w *resp.Writer) {
 	}
 }
 
+// WriteKeys writes the reply of COMMAND GETKEYS, or of COMMAND GETKEYSANDFLAGS, about a call.
+func (t *Table) WriteKeys(w *resp.Writer, call [][]byte, withFlags bool) {
+	c := t.Find(call)
+	switch {
+	case c == nil || c.Flags&Internal != 0:
+		w.Error(ErrInvalidCommand)
+		return
+	case len(c.KeySpecs) == 0:
+		w.Error(ErrNoKeys)
+		return
+	case !c.ArityOK(len(call)):
+		w.Error(ErrInvalidArity)
+		return
+	}
+	w.Array(len(c.AppendKeys(nil, call)))
+	for i := range c.KeySpecs {
+		s := &c.KeySpecs[i]
+		flags := s.Flags
+		if c.KeyFlags != nil {
+			flags = c.KeyFlags(call)
+		}
+		for i := s.Begin; i <= s.last(len(call)); i += s.Step {
+			if withFlags {
+				w.Array(2)
+			}
+			w.Bulk(call[i])
+			if withFlags {
+				writeStatusSet(w, flags)
+			}
+		}
+	}
+}
+
 func writeArgs(w *resp.Writer, args []Arg) {
 	w.Array(len(args))
 	for i := range args {

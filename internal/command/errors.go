@@ -35,6 +35,11 @@ const (
 	ErrLCSLenAndIdx = "ERR If you want both the length and indexes, please just use IDX."
 	ErrLCSMemory    = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
 
+	// About the call that COMMAND GETKEYS is asked about.
+	ErrInvalidCommand = "ERR Invalid command specified"
+	ErrNoKeys         = "ERR The command has no key arguments"
+	ErrInvalidArity   = "ERR Invalid number of arguments specified for command"
+
 	// Those that Redis does not have.
 	ErrInternal         = "ERR internal error"
 	ErrNotHere          = "ERR this command does not run on a node"

@@ -16,10 +16,11 @@ func stringRows() []Row {
 			KeySpec: []string{"RW access update variable_flags @1 -- RW and ACCESS due to the optional `GET` argument"},
 			ACL:     "string",
 			Group:   "string", Since: "1.0.0", Complexity: "O(1)",
-			Summary: "Set the string value of a key",
-			History: []string{"2.6.12 Added the `EX`, `PX`, `NX` and `XX` options.", "6.0.0 Added the `KEEPTTL` option.", "6.2.0 Added the `GET`, `EXAT` and `PXAT` option.", "7.0.0 Allowed the `NX` and `GET` options to be used together."},
-			ArgSpec: "key<key>#0 value condition<oneof>@2.6.12?(nx=NX xx=XX) get=GET@6.2.0? expiration<oneof>?(seconds<integer>!EX@2.6.12 milliseconds<integer>!PX@2.6.12 unix-time-seconds<unix-time>!EXAT@6.2.0 unix-time-milliseconds<unix-time>!PXAT@6.2.0 keepttl=KEEPTTL@6.0.0)",
-			Run:     runSet,
+			Summary:  "Set the string value of a key",
+			History:  []string{"2.6.12 Added the `EX`, `PX`, `NX` and `XX` options.", "6.0.0 Added the `KEEPTTL` option.", "6.2.0 Added the `GET`, `EXAT` and `PXAT` option.", "7.0.0 Allowed the `NX` and `GET` options to be used together."},
+			ArgSpec:  "key<key>#0 value condition<oneof>@2.6.12?(nx=NX xx=XX) get=GET@6.2.0? expiration<oneof>?(seconds<integer>!EX@2.6.12 milliseconds<integer>!PX@2.6.12 unix-time-seconds<unix-time>!EXAT@6.2.0 unix-time-milliseconds<unix-time>!PXAT@6.2.0 keepttl=KEEPTTL@6.0.0)",
+			KeyFlags: setKeyFlags,
+			Run:      runSet,
 		},
 		{
 			Name: "get", Arity: 2, Flags: ReadOnly | Fast,
@@ -221,6 +222,16 @@ func set(c *Ctx, value []byte, o setOptions) {
 	if !o.get {
 		c.W.OK()
 	}
+}
+
+// setKeyFlags tells whether SET reads what it replaces.
+func setKeyFlags(args [][]byte) []string {
+	for _, arg := range args[3:] {
+		if equalFold(arg, "get") {
+			return []string{"RW", "access", "update"}
+		}
+	}
+	return []string{"OW", "update"}
 }
 
 // parseSetOptions reads the options of SET, or of GETEX, from argument i on. As in Redis an option

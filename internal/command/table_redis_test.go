@@ -87,3 +87,32 @@ func isOurs(c *Command, name string) bool {
 	_, short, _ := strings.Cut(name, "|")
 	return c.FindSub([]byte(short)) != nil && !slices.Contains(notInRedis, name)
 }
+
+func TestCommandGetKeysIsRedis(t *testing.T) {
+	redis := redistest.Dial(t, redistest.Start(t))
+	table := NewTable()
+	for _, proto := range []string{"2", "3"} {
+		redis.Do("HELLO", proto)
+		for _, call := range []string{
+			"get a", "set a b", "set a b xx get", "set a b EX 5", "mset a 1 b 2", "mset a 1 b", "copy a b db 3",
+			"object freq a", "object nosuch a", "lcs a b len", "rename a b", "ping", "nosuch", "get", "get a b",
+			"del a b c", "hset h f v", "watch a b", "object help", "OBJECT", "client id", "hrandfield h 3",
+		} {
+			args := strings.Fields(call)
+			var raw [][]byte
+			for _, arg := range args {
+				raw = append(raw, []byte(arg))
+			}
+			for _, sub := range []string{"GETKEYS", "GETKEYSANDFLAGS"} {
+				if len(args) < 2 {
+					continue // refused by the arity of COMMAND itself
+				}
+				w := resp.Writer{Proto: int(proto[0] - '0')}
+				table.WriteKeys(&w, raw, sub == "GETKEYSANDFLAGS")
+				if theirs := redis.Do(append([]string{"COMMAND", sub}, args...)...); string(theirs) != string(w.B) {
+					t.Errorf("RESP%s COMMAND %s %s\n ours   %q\n redis  %q", proto, sub, call, w.B, theirs)
+				}
+			}
+		}
+	}
+}

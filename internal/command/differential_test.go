@@ -85,11 +85,16 @@ func (p *pair) alike(args []string, ours, theirs redistest.Value) bool {
 	case "hgetall":
 		return p.isHashtable(args[1]) && equal(ours.Sorted(2), theirs.Sorted(2))
 	case "hrandfield":
-		return len(ours.Elems) == len(theirs.Elems)
-	case "randomkey", "scan":
-		return true
+		return p.areFields(args, ours) && p.areFields(args, theirs) && len(ours.Elems) == len(theirs.Elems)
+	case "randomkey":
+		return string(p.node.do("EXISTS", ours.Text)) == ":1\r\n"
+	case "scan":
+		// Either may need several calls where the other does not.
+		return ours.Elems[0].Text != "0" || theirs.Elems[0].Text != "0" || parseCursor(args[1]) != 0 ||
+			equal(ours.Elems[1].Sorted(1), theirs.Elems[1].Sorted(1))
 	case "hscan":
-		return len(args) > 3 || p.isHashtable(args[1])
+		return ours.Elems[0].Text != "0" || theirs.Elems[0].Text != "0" || parseCursor(args[2]) != 0 ||
+			p.isHashtable(args[1]) && equal(ours.Elems[1].Sorted(2), theirs.Elems[1].Sorted(2))
 	case "ttl", "expiretime", "pttl", "pexpiretime":
 		return near(ours.Text, theirs.Text, 2000)
 	case "object":
@@ -101,6 +106,36 @@ func (p *pair) alike(args []string, ours, theirs redistest.Value) bool {
 		}
 	}
 	return false
+}
+
+func parseCursor(text string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimLeft(text, "+-"), 10, 64)
+	return n
+}
+
+// areFields says whether an HRANDFIELD picked fields that there are, each once if count is positive.
+func (p *pair) areFields(args []string, reply redistest.Value) bool {
+	var all []string
+	for _, v := range redistest.Parse(p.node.do("HKEYS", args[1])).Elems {
+		all = append(all, v.Text)
+	}
+	if len(args) == 2 {
+		return slices.Contains(all, reply.Text)
+	}
+	seen := map[string]bool{}
+	for i, v := range reply.Elems {
+		switch {
+		case v.Kind == '*': // a pair, in RESP3
+			v = v.Elems[0]
+		case len(args) == 4 && i%2 == 1: // a value
+			continue
+		}
+		if !slices.Contains(all, v.Text) || seen[v.Text] && !strings.HasPrefix(args[2], "-") {
+			return false
+		}
+		seen[v.Text] = true
+	}
+	return true
 }
 
 func (p *pair) isHashtable(key string) bool {

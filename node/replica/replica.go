@@ -243,14 +243,17 @@ func (r *Replica) Goodbye() {
 	r.put(wire.Goodbye{}.Append(nil, r.header()))
 }
 
-// Beat makes the heartbeat; busyMs is how long the present step has been running.
+// Beat says where the copy stands, for a heartbeat.
 func (r *Replica) Beat(nowMs int64) wire.Beat {
 	next := r.ks.NextDeadlineMs()
 	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: next > 0 && next <= nowMs,
 		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes()}
 }
 
-// AppendBeat encodes a heartbeat for the present session.
+// NextDeadlineMs is the earliest deadline of a key, 0 when there is none.
+func (r *Replica) NextDeadlineMs() int64 { return r.ks.NextDeadlineMs() }
+
+// Session is the present session and the epoch that is promised.
 func (r *Replica) Session() (session, promised uint64) { return r.session, r.promised }
 
 // execute runs one command, or the commands of a transaction, and leaves the reply in r.reply.

@@ -1,0 +1,444 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"brainer/internal/link"
+	"brainer/internal/wire"
+	"brainer/node/replica"
+)
+
+// Config is what a Node is made of.
+type Config struct {
+	Replica   replica.Config
+	Broker    string // where the broker listens for nodes
+	Transport link.Transport
+	Log       *slog.Logger
+	NowMs     func() int64 // for reads at the node's own endpoint; nil: the system's clock
+}
+
+const (
+	beatEvery    = 100 * time.Millisecond
+	brokerSilent = time.Second            // without a word of the broker for so long, a new session
+	helloWithin  = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
+	reopenEvery  = 100 * time.Millisecond
+	refusedEvery = 2 * time.Second
+	stepsMax     = 64 // steps of a turn, then snapshots get a chunk in
+)
+
+// Node is the shell around a replica.
+type Node struct {
+	cfg   Config
+	log   *slog.Logger
+	own   link.Router // nil without an endpoint
+	state shared
+
+	replica *replica.Replica
+	refused string // the last refusal, so that it is logged once
+	clients map[string]*localClient
+	calls   chan func()
+	leaving bool
+}
+
+// shared is what the heartbeat goroutine reads.
+type shared struct {
+	session, epoch atomic.Uint64
+	applied, turn  atomic.Uint64
+	keys, used     atomic.Int64
+	deadlineMs     atomic.Int64
+	stepBeganNs    atomic.Int64 // 0: idle
+	heardNs        atomic.Int64 // the broker's last word on either socket
+}
+
+// errSession ends a session; a new one follows after wait.
+type errSession struct {
+	why  string
+	wait time.Duration
+}
+
+func (e errSession) Error() string { return e.why }
+
+var errDismissed = errors.New("dismissed")
+
+// New binds the node's own endpoint, if it has one. Run does the rest.
+func New(cfg Config) (*Node, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.NowMs == nil {
+		cfg.NowMs = func() int64 { return time.Now().UnixMilli() }
+	}
+	n := &Node{cfg: cfg, log: cfg.Log, clients: map[string]*localClient{}, calls: make(chan func())}
+	if e := cfg.Replica.Endpoint; e != "" {
+		own, err := cfg.Transport.Bind(e)
+		if err != nil {
+			return nil, fmt.Errorf("bind --node-endpoint %s: %w", e, err)
+		}
+		n.own = own
+	}
+	n.replica = replica.New(cfg.Replica)
+	return n, nil
+}
+
+// Endpoint is where the node's own ROUTER is bound, "" without one.
+func (n *Node) Endpoint() string {
+	if n.own == nil {
+		return ""
+	}
+	return n.own.Endpoint()
+}
+
+// Status asks the owner goroutine where the copy stands.
+func (n *Node) Status() (s replica.Status, ok bool) {
+	done := make(chan struct{})
+	select {
+	case n.calls <- func() { s = n.replica.Status(); close(done) }:
+		<-done
+		return s, true
+	case <-time.After(5 * time.Second):
+		return s, false
+	}
+}
+
+// Run serves until ctx ends; then it says goodbye, and waits for a moment to be let go.
+func (n *Node) Run(ctx context.Context) error {
+	defer func() {
+		if n.own != nil {
+			n.own.Close()
+		}
+	}()
+	for {
+		err := n.session(ctx)
+		var over errSession
+		switch {
+		case errors.Is(err, errDismissed):
+			n.log.Info("node dismissed")
+			return nil
+		case errors.As(err, &over):
+			n.log.Debug("session over", "why", over.why)
+			if !n.idle(ctx, over.wait) {
+				return nil
+			}
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// idle serves the node's own endpoint while there is no session.
+func (n *Node) idle(ctx context.Context, wait time.Duration) bool {
+	wait += time.Duration(rand.Int64N(int64(wait)/5 + 1))
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		n.serveLocal()
+		select {
+		case <-timer.C:
+			return true
+		case <-n.ownReady():
+		case f := <-n.calls:
+			f()
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (n *Node) ownReady() <-chan struct{} {
+	if n.own == nil {
+		return nil
+	}
+	return n.own.Ready()
+}
+
+// session is one connection to the broker: from hello until something breaks.
+func (n *Node) session(ctx context.Context) error {
+	id := rand.Uint64() | 1
+	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("d", id))
+	if err != nil {
+		return fmt.Errorf("dial --broker %s: %w", n.cfg.Broker, err)
+	}
+	defer dealer.Close()
+	n.replica.Open(id)
+	if err := n.sayHello(ctx, dealer); err != nil {
+		return err
+	}
+	n.state.session.Store(id)
+	n.state.heardNs.Store(time.Now().UnixNano())
+	n.publish()
+	beatCtx, stopBeat := context.WithCancel(ctx)
+	if n.leaving {
+		beatCtx, stopBeat = context.WithCancel(context.Background())
+	}
+	lost := make(chan string, 1)
+	beatDone := make(chan struct{})
+	go func() {
+		defer close(beatDone)
+		n.beat(beatCtx, id, lost)
+	}()
+	defer func() {
+		stopBeat()
+		<-beatDone
+	}()
+	return n.serve(ctx, dealer, lost)
+}
+
+func (n *Node) routingID(socket string, session uint64) string {
+	id := n.cfg.Replica.NodeID
+	if len(id) > 200 {
+		id = id[:200]
+	}
+	return "n-" + id + "-" + socket + strconv.FormatUint(session, 16)
+}
+
+// sayHello sends what Open put out, once the connection stands.
+func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
+	timer := time.NewTimer(helloWithin)
+	defer timer.Stop()
+	for {
+		err := n.sendAll(dealer)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, link.ErrAgain) {
+			return errSession{err.Error(), reopenEvery}
+		}
+		n.serveLocal()
+		select {
+		case <-dealer.Ready():
+		case <-n.ownReady():
+		case f := <-n.calls:
+			f()
+		case <-time.After(5 * time.Millisecond):
+		case <-timer.C:
+			return errSession{"the broker does not answer at " + n.cfg.Broker, reopenEvery}
+		case <-ctx.Done():
+			return errDismissed
+		}
+	}
+}
+
+// serve moves frames until the session ends.
+func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string) error {
+	done := ctx.Done()
+	var leaveBy <-chan time.Time
+	watch := time.NewTicker(beatEvery)
+	defer watch.Stop()
+	for {
+		worked, err := n.receive(dealer)
+		if err != nil {
+			return err
+		}
+		if n.replica.Pump() {
+			worked = true
+			if err := n.sendOut(dealer); err != nil {
+				return err
+			}
+		}
+		n.serveLocal()
+		if worked {
+			runtime.Gosched()
+			select {
+			case why := <-lost:
+				return errSession{why, time.Millisecond}
+			default:
+			}
+			continue
+		}
+		select {
+		case <-dealer.Ready():
+		case <-n.ownReady():
+		case f := <-n.calls:
+			f()
+		case why := <-lost:
+			return errSession{why, time.Millisecond}
+		case <-watch.C:
+			n.publish()
+		case <-done:
+			done = nil
+			n.leaving = true
+			leaveBy = time.After(2 * time.Second)
+			n.replica.Goodbye()
+			if err := n.sendOut(dealer); err != nil {
+				return errDismissed
+			}
+		case <-leaveBy:
+			n.log.Warn("the broker did not answer the goodbye")
+			return errDismissed
+		}
+	}
+}
+
+// receive takes in what the broker has sent and executes it.
+func (n *Node) receive(dealer link.Dealer) (worked bool, err error) {
+	for {
+		frame, err := dealer.Recv()
+		if errors.Is(err, link.ErrAgain) {
+			return worked, nil
+		}
+		if err != nil {
+			return worked, errSession{err.Error(), reopenEvery}
+		}
+		worked = true
+		n.state.heardNs.Store(time.Now().UnixNano())
+		verdict, reason := n.replica.Receive(frame)
+		if err := n.sendOut(dealer); err != nil {
+			return worked, err
+		}
+		switch verdict {
+		case replica.Reopen:
+			return worked, errSession{"the broker ended it: " + reason, time.Millisecond}
+		case replica.Refused:
+			if n.refused != reason {
+				n.refused = reason
+				n.log.Error("refused by the broker", "why", reason)
+			}
+			return worked, errSession{"refused: " + reason, refusedEvery}
+		case replica.Dismissed:
+			if n.leaving {
+				return worked, errDismissed
+			}
+		}
+		if n.replica.Busy() {
+			n.refused = ""
+			if err := n.step(dealer); err != nil {
+				return worked, err
+			}
+		}
+	}
+}
+
+// step executes the turn at hand.
+func (n *Node) step(dealer link.Dealer) error {
+	for n.replica.Busy() {
+		n.state.stepBeganNs.Store(time.Now().UnixNano())
+		n.replica.Step()
+		n.state.stepBeganNs.Store(0)
+		if err := n.sendOut(dealer); err != nil {
+			return err
+		}
+	}
+	n.publish()
+	return nil
+}
+
+// publish tells the heartbeats where the copy stands.
+func (n *Node) publish() {
+	b := n.replica.Beat(0)
+	s := &n.state
+	s.applied.Store(b.Applied)
+	s.turn.Store(b.Turn)
+	s.keys.Store(b.Keys)
+	s.used.Store(b.UsedBytes)
+	s.deadlineMs.Store(n.replica.NextDeadlineMs())
+	_, epoch := n.replica.Session()
+	s.epoch.Store(epoch)
+}
+
+func (n *Node) sendAll(dealer link.Dealer) error {
+	for _, frame := range n.replica.Out {
+		if err := wire.Split(frame, wire.FrameBytesMax, dealer.Send); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) sendOut(dealer link.Dealer) error {
+	if err := n.sendAll(dealer); err != nil {
+		return errSession{"the connection broke", time.Millisecond}
+	}
+	return nil
+}
+
+// beat sends heartbeats until ctx ends, and says when the broker is gone or silent.
+func (n *Node) beat(ctx context.Context, session uint64, lost chan<- string) {
+	fail := func(why string) {
+		select {
+		case lost <- why:
+		default:
+		}
+	}
+	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("h", session))
+	if err != nil {
+		fail(err.Error())
+		return
+	}
+	defer dealer.Close()
+	began := time.Now()
+	connected := false
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	send := func() bool {
+		err := dealer.Send(n.beatFrame(session))
+		if err == nil {
+			connected = true
+			return true
+		}
+		if connected || time.Since(began) > helloWithin {
+			fail("the broker is gone")
+			return false
+		}
+		return true
+	}
+	for {
+		if !send() {
+			return
+		}
+		for wait := true; wait; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				wait = false
+			case <-dealer.Ready():
+			}
+			for {
+				frame, err := dealer.Recv()
+				if err != nil {
+					break
+				}
+				n.state.heardNs.Store(time.Now().UnixNano())
+				if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == session {
+					fail("the broker ended the session")
+					return
+				}
+			}
+			if !connected {
+				break
+			}
+		}
+		if !connected {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+		if time.Since(time.Unix(0, n.state.heardNs.Load())) > brokerSilent {
+			fail("the broker is silent")
+			return
+		}
+	}
+}
+
+func (n *Node) beatFrame(session uint64) []byte {
+	s := &n.state
+	now := time.Now()
+	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load()}
+	if began := s.stepBeganNs.Load(); began > 0 {
+		m.BusyMs = uint32((now.UnixNano()-began)/1e6) + 1
+	}
+	if d := s.deadlineMs.Load(); d > 0 && d <= n.cfg.NowMs() {
+		m.Reclaimable = true
+	}
+	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli()})
+}

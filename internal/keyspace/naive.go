@@ -711,3 +711,25 @@ func (k *Keyspace) RangeDigest(db int, fromHash, toHash uint64, nowMs int64) uin
 	}
 	return sum
 }
+
+// NextDeadlineMs is the earliest deadline of any key, 0 when there is none.
+func (k *Keyspace) NextDeadlineMs() int64 {
+	next := int64(0)
+	for _, db := range k.dbs {
+		for _, it := range db {
+			if it.deadline != 0 && (next == 0 || it.deadline < next) {
+				next = it.deadline
+			}
+		}
+	}
+	return next
+}
+
+// TotalKeys is how many keys all databases hold, expired ones too.
+func (k *Keyspace) TotalKeys() int {
+	n := 0
+	for _, db := range k.dbs {
+		n += len(db)
+	}
+	return n
+}

@@ -29,10 +29,16 @@ func brainerRows() []Row {
 					Summary: "List the nodes, their states and how far each has applied",
 				},
 				{
-					Name: "brainer|status", Arity: 2, Flags: Server | Loading | Stale,
+					Name: "brainer|status", Arity: -2, Flags: Server | Loading | Stale,
 					Tips:  []string{"nondeterministic_output"},
 					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of nodes",
 					Summary: "Show the broker's view of the order, the log window and the nodes",
+					ArgSpec: "json=JSON?",
+				},
+				{
+					Name: "brainer|help", Arity: 2, Flags: Server | Loading | Stale,
+					Group: "server", Since: "1.0.0", Complexity: "O(1)",
+					Summary: "Show helpful text about the different subcommands",
 				},
 			},
 		},

@@ -360,3 +360,6 @@ func (r *Reader) readInline() bool {
 	r.pos, r.searched = i+1, i+1
 	return true
 }
+
+// Free is how many bytes of the buffer are unused.
+func (r *Reader) Free() int { return len(r.buf) - r.end }

@@ -1,0 +1,28 @@
+package server
+
+import (
+	"brainer/internal/command"
+	"brainer/internal/op"
+)
+
+// Backend does what the keyspace is needed for. The broker is one.
+type Backend interface {
+	// Submit hands over a batch on which Begin was called. It may block for a moment, for
+	// back-pressure. Every Op is answered sooner or later, with an error if need be (-LOADING,
+	// -NOREPLICAS, -UNCERTAIN ...). Bodies and keys stay as they are until the batch is done and not
+	// longer: what is kept beyond that is copied. An Op with OnSafe stays for ever.
+	Submit(*op.Batch)
+	// Status is what the broker knows at this moment. It is called for INFO, ROLE and the like.
+	Status() op.Status
+}
+
+// Observer is told what was executed, for metrics. It is called by many goroutines at once.
+type Observer interface {
+	// Observe reports commands of one kind that a client sent one behind the other: how many were
+	// answered, how many of these with an error, and the seconds from their arrival to their replies.
+	Observe(c *command.Command, answered, failed int, seconds float64)
+}
+
+type noObserver struct{}
+
+func (noObserver) Observe(*command.Command, int, int, float64) {}

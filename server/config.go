@@ -1,0 +1,258 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"brainer/internal/command"
+	"brainer/resp"
+)
+
+// Param is one parameter of CONFIG GET and SET. Both functions may be called by many goroutines.
+type Param struct {
+	Name string
+	Get  func() string
+	Set  func(value string) error // its error is shown to the client; nil: it cannot be set
+}
+
+type params struct {
+	byName map[string]Param
+	names  []string // sorted
+	mu     *sync.Mutex
+}
+
+func configHandlers() map[string]handler {
+	return map[string]handler{
+		"config|get":       {run: configGet},
+		"config|set":       {run: configSet},
+		"config|resetstat": {run: configResetStat},
+		"config|help":      {run: help(configHelp)},
+	}
+}
+
+func (s *Server) newParams(more []Param) params {
+	st := &s.settings
+	all := []Param{
+		number("maxclients", &st.maxClients, 1, 1<<32-1),
+		number("timeout", &st.idleTimeoutS, 0, 1<<31-1),
+		number("tcp-keepalive", &st.keepAliveS, 0, 1<<31-1),
+		number("write-timeout-ms", &st.writeTimeoutMs, 1, 1<<40),
+		number("partial-timeout-ms", &st.partialTimeoutMs, 1, 1<<40),
+		memory("proto-max-bulk-len", &st.bulkMax, 1<<20),
+		memory("client-query-buffer-limit", &st.queryBufferMax, 1<<20),
+		{
+			Name: "requirepass",
+			Get:  func() string { return *st.password.Load() },
+			Set:  func(v string) error { st.password.Store(&v); return nil },
+		},
+		{Name: "client-output-buffer-limit", Get: st.outputLimits, Set: st.setOutputLimits},
+		fixed("databases", strconv.Itoa(command.Databases)),
+		fixed("port", strconv.Itoa(s.opts.Port)),
+		fixed("bind", s.opts.Bind),
+		fixed("save", ""),
+		fixed("appendonly", "no"),
+		fixed("cluster-enabled", "no"),
+		fixed("proto-inline-max-size", "65536"),
+	}
+	byName := map[string]Param{}
+	for _, p := range append(all, more...) { // the caller's win
+		byName[p.Name] = p
+	}
+	for _, p := range []Param{fixed("maxmemory", "0"), fixed("maxmemory-policy", "noeviction")} {
+		if _, ok := byName[p.Name]; !ok {
+			byName[p.Name] = p
+		}
+	}
+	names := make([]string, 0, len(byName))
+	for name := range byName {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return params{byName: byName, names: names, mu: &sync.Mutex{}}
+}
+
+func fixed(name, value string) Param { return Param{Name: name, Get: func() string { return value }} }
+
+func number(name string, at *atomic.Int64, least, most int64) Param {
+	return Param{
+		Name: name,
+		Get:  func() string { return strconv.FormatInt(at.Load(), 10) },
+		Set: func(v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				return errors.New("argument couldn't be parsed into an integer")
+			}
+			if n < least || n > most {
+				return fmt.Errorf("argument must be between %d and %d inclusive", least, most)
+			}
+			at.Store(n)
+			return nil
+		},
+	}
+}
+
+func memory(name string, at *atomic.Int64, least int64) Param {
+	return Param{
+		Name: name,
+		Get:  func() string { return strconv.FormatInt(at.Load(), 10) },
+		Set: func(v string) error {
+			n, err := ParseMemory(v)
+			if err != nil {
+				return errors.New("argument must be a memory value")
+			}
+			const most = 1<<63 - 1
+			if n < least {
+				return fmt.Errorf("argument must be between %d and %d inclusive", least, int64(most))
+			}
+			at.Store(n)
+			return nil
+		},
+	}
+}
+
+// ParseMemory reads a number of bytes as redis.conf writes it: 512mb is 512*1024*1024, 1k is 1000.
+func ParseMemory(text string) (int64, error) {
+	lower := strings.ToLower(text)
+	digits := strings.TrimRight(lower, "bkmg")
+	unit, ok := map[string]int64{
+		"": 1, "b": 1, "k": 1e3, "kb": 1 << 10, "m": 1e6, "mb": 1 << 20, "g": 1e9, "gb": 1 << 30,
+	}[lower[len(digits):]]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n < 0 || n > (1<<63-1)/unit {
+		return 0, fmt.Errorf("%q is no number of bytes", text)
+	}
+	return n * unit, nil
+}
+
+// outputLimit is one class of client-output-buffer-limit.
+type outputLimit struct {
+	class             string
+	hard, soft, softS *atomic.Int64
+}
+
+func (st *settings) outputClasses() []outputLimit {
+	return []outputLimit{
+		{"normal", &st.normalHard, &st.normalSoft, &st.normalSoftS},
+		{"slave", &st.replicaHard, &st.replicaSoft, &st.replicSoftS},
+		{"pubsub", &st.pubsubHard, &st.pubsubSoft, &st.pubsubSoftS},
+	}
+}
+
+func (st *settings) outputLimits() string {
+	var parts []string
+	for _, l := range st.outputClasses() {
+		parts = append(parts, fmt.Sprintf("%s %d %d %d", l.class, l.hard.Load(), l.soft.Load(), l.softS.Load()))
+	}
+	return strings.Join(parts, " ")
+}
+
+func (st *settings) setOutputLimits(value string) error {
+	words := strings.Fields(value)
+	if len(words) == 0 || len(words)%4 != 0 {
+		return errors.New("Wrong number of arguments in buffer limit configuration.")
+	}
+	type change struct {
+		limit             outputLimit
+		hard, soft, softS int64
+	}
+	var changes []change
+	for i := 0; i < len(words); i += 4 {
+		class := strings.ToLower(words[i])
+		if class == "replica" {
+			class = "slave"
+		}
+		classes := st.outputClasses()
+		at := slices.IndexFunc(classes, func(l outputLimit) bool { return l.class == class })
+		if at < 0 {
+			return errors.New("Invalid client class specified in buffer limit configuration.")
+		}
+		hard, err1 := ParseMemory(words[i+1])
+		soft, err2 := ParseMemory(words[i+2])
+		softS, err3 := strconv.ParseInt(words[i+3], 10, 64)
+		if err1 != nil || err2 != nil || err3 != nil || softS < 0 {
+			return errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+		}
+		changes = append(changes, change{classes[at], hard, soft, softS})
+	}
+	for _, c := range changes {
+		c.limit.hard.Store(c.hard)
+		c.limit.soft.Store(c.soft)
+		c.limit.softS.Store(c.softS)
+	}
+	return nil
+}
+
+func configGet(c *client, args [][]byte, w *resp.Writer) {
+	p := c.srv.params
+	var found []string
+	for _, name := range p.names {
+		if slices.ContainsFunc(args[2:], func(pattern []byte) bool {
+			return command.Match([]byte(strings.ToLower(string(pattern))), []byte(name))
+		}) {
+			found = append(found, name)
+		}
+	}
+	w.Map(len(found))
+	for _, name := range found {
+		w.BulkString(name)
+		w.BulkString(p.byName[name].Get())
+	}
+}
+
+// configSet sets all of its pairs, or none.
+func configSet(c *client, args [][]byte, w *resp.Writer) {
+	pairs := args[2:]
+	if len(pairs)%2 != 0 {
+		w.Error(command.ErrArity("config|set"))
+		return
+	}
+	p := c.srv.params
+	seen := map[string]bool{}
+	for i := 0; i < len(pairs); i += 2 {
+		name := strings.ToLower(string(pairs[i]))
+		param, ok := p.byName[name]
+		switch {
+		case !ok:
+			w.Error(errConfigUnknown(string(pairs[i])))
+			return
+		case param.Set == nil && param.Get() != string(pairs[i+1]):
+			w.Error(errConfigSet(name, "can't set immutable config"))
+			return
+		case seen[name]:
+			w.Error(errConfigSet(name, "duplicate parameter"))
+			return
+		}
+		seen[name] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var undo []func()
+	for i := 0; i < len(pairs); i += 2 {
+		name := strings.ToLower(string(pairs[i]))
+		param := p.byName[name]
+		if param.Set == nil {
+			continue // it is what it is asked to be
+		}
+		old := param.Get()
+		if err := param.Set(string(pairs[i+1])); err != nil {
+			for _, f := range undo {
+				f()
+			}
+			w.Error(errConfigSet(name, err.Error()))
+			return
+		}
+		undo = append(undo, func() { _ = param.Set(old) }) // it was valid before
+	}
+	c.applyLimits()
+	w.OK()
+}
+
+func configResetStat(c *client, _ [][]byte, w *resp.Writer) {
+	c.srv.stats.reset()
+	w.OK()
+}

@@ -1,0 +1,173 @@
+package server
+
+import (
+	"crypto/subtle"
+	"strconv"
+
+	"brainer/internal/command"
+	"brainer/resp"
+)
+
+func connectionHandlers() map[string]handler {
+	return map[string]handler{
+		"ping":   {run: ping},
+		"echo":   {run: func(_ *client, args [][]byte, w *resp.Writer) { w.Bulk(args[1]) }},
+		"auth":   {run: auth},
+		"hello":  {run: hello},
+		"select": {run: selectDB, inMulti: inBody},
+		"quit":   {run: quit, inMulti: immediate},
+		"reset":  {run: reset, inMulti: immediate, settled: true},
+	}
+}
+
+func ping(c *client, args [][]byte, w *resp.Writer) {
+	switch {
+	case len(args) > 2:
+		w.Error(command.ErrArity("ping"))
+	case c.subscribed() && c.proto == 2:
+		w.Array(2)
+		w.BulkString("pong")
+		if len(args) == 2 {
+			w.Bulk(args[1])
+		} else {
+			w.BulkString("")
+		}
+	case len(args) == 2:
+		w.Bulk(args[1])
+	default:
+		w.Simple("PONG")
+	}
+}
+
+// login checks user and password, nil for none; there is one user, "default".
+func (c *client) login(user, password []byte) bool {
+	want := *c.srv.settings.password.Load()
+	if user != nil && string(user) != "default" {
+		return false
+	}
+	if want != "" && subtle.ConstantTimeCompare(password, []byte(want)) != 1 {
+		return false
+	}
+	c.authenticated = true
+	c.applyLimits()
+	return true
+}
+
+func auth(c *client, args [][]byte, w *resp.Writer) {
+	var user []byte
+	switch {
+	case len(args) > 3:
+		w.Error(command.ErrSyntax)
+		return
+	case len(args) == 3:
+		user = args[1]
+	case *c.srv.settings.password.Load() == "":
+		w.Error(errNoPassword)
+		return
+	}
+	if !c.login(user, args[len(args)-1]) {
+		w.Error(errWrongPass)
+		return
+	}
+	w.OK()
+}
+
+func hello(c *client, args [][]byte, w *resp.Writer) {
+	proto := c.proto
+	var user, password, name []byte
+	if len(args) > 1 {
+		n, err := strconv.ParseInt(string(args[1]), 10, 64)
+		if err != nil {
+			w.Error(errProtoVersion)
+			return
+		}
+		if n != 2 && n != 3 {
+			w.Error(errNoProto)
+			return
+		}
+		proto = int(n)
+	}
+	for i := 2; i < len(args); i++ {
+		more := len(args) - 1 - i
+		switch {
+		case equalFold(args[i], "auth") && more >= 2:
+			user, password = args[i+1], args[i+2]
+			i += 2
+		case equalFold(args[i], "setname") && more >= 1:
+			name = args[i+1]
+			if !validName(name) {
+				w.Error(errClientName)
+				return
+			}
+			i++
+		default:
+			w.Error(errHelloOption(args[i]))
+			return
+		}
+	}
+	if user != nil && !c.login(user, password) {
+		w.Error(errWrongPass)
+		return
+	}
+	if c.mustAuth() {
+		w.Error(errHelloAuth)
+		return
+	}
+	if name != nil {
+		c.name = string(name)
+	}
+	c.proto = proto
+	c.pushProto.Store(int32(proto))
+	w.Proto = proto
+	w.Map(7)
+	w.BulkString("server")
+	w.BulkString("redis")
+	w.BulkString("version")
+	w.BulkString(redisVersion)
+	w.BulkString("proto")
+	w.Int(int64(proto))
+	w.BulkString("id")
+	w.Int(int64(c.id))
+	w.BulkString("mode")
+	w.BulkString("standalone")
+	w.BulkString("role")
+	w.BulkString("master")
+	w.BulkString("modules")
+	w.Array(0)
+}
+
+// parseDB reads a database number; the text is of the error if there is one.
+func parseDB(arg []byte) (db int, text string) {
+	n, err := strconv.ParseInt(string(arg), 10, 32)
+	switch {
+	case err != nil:
+		return 0, command.ErrNotInteger
+	case n < 0 || n >= command.Databases:
+		return 0, command.ErrDBIndex
+	}
+	return int(n), ""
+}
+
+func selectDB(c *client, args [][]byte, w *resp.Writer) {
+	db, text := parseDB(args[1])
+	if text != "" {
+		w.Error(text)
+		return
+	}
+	c.db = db
+	w.OK()
+}
+
+func quit(c *client, _ [][]byte, w *resp.Writer) {
+	c.closeAfter = true
+	w.OK()
+}
+
+// reset makes the connection as good as new.
+func reset(c *client, _ [][]byte, w *resp.Writer) {
+	c.tx.reset()
+	c.forgetWatches()
+	c.srv.hub.dropClient(c)
+	c.resetSession()
+	w.Simple("RESET")
+}

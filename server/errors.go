@@ -1,0 +1,69 @@
+package server
+
+// Every error text of the server's own that a client can see; those of executing a command are
+// package command's, those of the order the broker's.
+const (
+	errMaxClients   = "ERR max number of clients reached"
+	errNoAuth       = "NOAUTH Authentication required."
+	errWrongPass    = "WRONGPASS invalid username-password pair or user is disabled."
+	errNoPassword   = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+	errHelloAuth    = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+	errProtoVersion = "ERR Protocol version is not an integer or out of range"
+	errNoProto      = "NOPROTO unsupported protocol version"
+	errClientName   = "ERR Client names cannot contain spaces, newlines or special characters."
+
+	errNoMulti       = "ERR Command not allowed inside a transaction"
+	errNestedMulti   = "ERR MULTI calls can not be nested"
+	errWatchInMulti  = "ERR WATCH inside MULTI is not allowed"
+	errExecNoMulti   = "ERR EXEC without MULTI"
+	errDiscardNoMult = "ERR DISCARD without MULTI"
+	errExecAbort     = "EXECABORT Transaction discarded because of previous errors."
+
+	errTransactionTooLarge = "ERR the transaction exceeds client-query-buffer-limit"
+
+	errNoSuchClient    = "ERR No such client"
+	errClientID        = "ERR Invalid client ID"
+	errClientIDRange   = "ERR client-id should be greater than 0"
+	errTimeoutInteger  = "ERR timeout is not an integer or out of range"
+	errTimeoutNegative = "ERR timeout is negative"
+
+	errGetKeysCommand = "ERR Invalid command specified"
+	errGetKeysArity   = "ERR Invalid number of arguments specified for command"
+	errGetKeysNone    = "ERR The command has no key arguments"
+
+	errAckRule     = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"
+	errWithTwice   = "ERR BRAINER WITH takes ACK and ID once each"
+	errWithNested  = "ERR BRAINER WITH cannot be nested"
+	errWithMissing = "ERR BRAINER WITH needs a command"
+	errWithID      = "ERR BRAINER WITH ID is not supported yet"
+	errWithIDRange = "ERR the ID of BRAINER WITH is a client name and a number"
+)
+
+func errSubscriberMode(name string) string {
+	return "ERR Can't execute '" + name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+}
+
+func errHelloOption(option []byte) string {
+	return "ERR Syntax error in HELLO option '" + string(option) + "'"
+}
+func errClientType(name []byte) string { return "ERR Unknown client type '" + string(name) + "'" }
+func errNoSuchUser(name []byte) string { return "ERR No such user '" + string(name) + "'" }
+func errLibInfo(attr string) string {
+	return "ERR " + attr + " cannot contain spaces, newlines or special characters."
+}
+func errUnrecognizedOption(option []byte) string {
+	return "ERR Unrecognized option '" + string(option) + "'"
+}
+func errConfigUnknown(name string) string {
+	return "ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'"
+}
+func errConfigSet(name, why string) string {
+	return "ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + why
+}
+func errUnknownSubcommand(sub []byte, command string) string {
+	return "ERR unknown subcommand '" + string(sub[:min(len(sub), 128)]) + "'. Try " + command + " HELP."
+}
+
+func errSubcommandArity(sub, command string) string {
+	return "ERR Unknown subcommand or wrong number of arguments for '" + sub + "'. Try " + command + " HELP."
+}

@@ -1,0 +1,209 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"brainer/internal/command"
+	"brainer/internal/keyspace"
+	"brainer/internal/op"
+	"brainer/internal/redistest"
+	"brainer/resp"
+)
+
+// fakeBackend runs everything on one keyspace, in its own goroutine, as one node that is always in
+// sync would.
+type fakeBackend struct {
+	table *command.Table
+	in    chan *op.Batch
+	done  chan struct{}
+
+	refuse atomic.Pointer[string] // answer everything so, executing nothing
+	hold   chan struct{}          // when set, answering waits for it
+	seen   func(*op.Op)           // when set, called for every Op before it runs
+
+	// Of the goroutine.
+	ctx     command.Ctx
+	index   uint64
+	watches map[uint64]map[string]bool // token -> db and key
+	dirty   map[uint64]bool
+	args    [][]byte
+
+	tail atomic.Uint64
+}
+
+func newFakeBackend() *fakeBackend {
+	b := &fakeBackend{
+		table:   command.NewTable(),
+		in:      make(chan *op.Batch, 1000),
+		done:    make(chan struct{}),
+		watches: map[uint64]map[string]bool{},
+		dirty:   map[uint64]bool{},
+	}
+	b.ctx = command.Ctx{KS: keyspace.New(), W: &resp.Writer{}}
+	b.ctx.KS.SetHooks(keyspace.Hooks{Changed: func(db int, key []byte) {
+		for token, keys := range b.watches {
+			if keys[watchName(db, key)] {
+				b.dirty[token] = true
+			}
+		}
+	}})
+	go b.run()
+	return b
+}
+
+func watchName(db int, key []byte) string { return string(rune(db)) + string(key) }
+
+func (b *fakeBackend) Submit(batch *op.Batch) { b.in <- batch }
+
+func (b *fakeBackend) close() {
+	close(b.in)
+	<-b.done
+}
+
+func (b *fakeBackend) Status() op.Status {
+	index := b.tail.Load()
+	return op.Status{
+		State: "active", Leader: true, Epoch: 1, ViewNo: 1, Index: index, Safe: index, MinInSync: 1, Ack: op.AckAll,
+		Nodes: []op.NodeStatus{
+			{ID: "n1", Endpoint: "inproc://node", State: "live", Up: true, InSync: true, Embedded: true, Applied: index},
+			{ID: "n2", Endpoint: "tcp://127.0.0.1:7001", State: "live", Up: true, InSync: true, Applied: index},
+		},
+	}
+}
+
+func (b *fakeBackend) run() {
+	defer close(b.done)
+	for batch := range b.in {
+		if b.hold != nil {
+			<-b.hold
+		}
+		ops := batch.Ops // the last Answer gives the batch back
+		for i := range ops {
+			o := &ops[i]
+			if b.seen != nil {
+				b.seen(o)
+			}
+			reply := b.execute(o)
+			if f := o.OnSafe; f != nil && reply[0] != '-' {
+				o.Reply = reply
+				f(o)
+			}
+			o.Answer(reply)
+		}
+	}
+}
+
+func (b *fakeBackend) execute(o *op.Op) []byte {
+	if text := b.refuse.Load(); text != nil {
+		return []byte("-" + *text + "\r\n")
+	}
+	c := &b.ctx
+	c.W.Reset(int(o.Proto))
+	c.DB, c.NowMs = int(o.DB), time.Now().UnixMilli()
+	c.Seed++
+	if o.Kind == op.Write || o.Kind == op.Txn {
+		b.index++
+		o.Index = b.index
+		b.tail.Store(b.index)
+	}
+	switch o.Kind {
+	case op.Read, op.Write:
+		c.Args, _, _ = command.SplitCommand(o.Body, c.Args[:0])
+		command.Execute(c, b.table)
+	case op.Txn:
+		dirty := b.dirty[o.Token]
+		delete(b.dirty, o.Token)
+		delete(b.watches, o.Token)
+		if dirty && o.Token != 0 {
+			c.W.NullArray()
+		} else if err := command.RunTxn(c, b.table, o.Body); err != nil {
+			c.W.Error("ERR " + err.Error())
+		}
+	case op.Watch:
+		args, _, _ := command.SplitCommand(o.Body, nil)
+		if b.watches[o.Token] == nil {
+			b.watches[o.Token] = map[string]bool{}
+		}
+		for _, key := range args[1:] {
+			b.watches[o.Token][watchName(c.DB, key)] = true
+		}
+		c.W.OK()
+	case op.Unwatch:
+		delete(b.dirty, o.Token)
+		delete(b.watches, o.Token)
+		c.W.OK()
+	case op.Barrier:
+		c.W.Int(1)
+	}
+	return bytes.Clone(c.W.B)
+}
+
+// testServer is a server on a port of its own, in front of a fake backend.
+type testServer struct {
+	*Server
+	backend *fakeBackend
+	addr    string
+}
+
+func startServer(t testing.TB, change func(*Options)) *testServer {
+	t.Helper()
+	backend := newFakeBackend()
+	opts := Options{Table: backend.table, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Version: "test"}
+	if change != nil {
+		change(&opts)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &testServer{Server: New(backend, opts), backend: backend, addr: ln.Addr().String()}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.Serve(ln); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error("shutdown:", err)
+		}
+		wg.Wait()
+		backend.close()
+	})
+	return s
+}
+
+func (s *testServer) dial(t testing.TB) *redistest.Client { return redistest.Dial(t, s.addr) }
+
+// raw is a connection for bytes that are no commands.
+func (s *testServer) raw(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return conn
+}
+
+// await waits until ok, at most ten seconds.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within ten seconds", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,241 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"brainer/internal/command"
+)
+
+// Options are what a Server is made of. Zero values take the defaults that are named.
+type Options struct {
+	Table    *command.Table
+	Log      *slog.Logger // slog.Default
+	Observer Observer     // none
+	Version  string       // Brainer's own
+
+	Password   string // requirepass
+	MaxClients int    // 10000
+
+	IdleTimeout    time.Duration // a client without a request is closed; 0: never
+	PartialTimeout time.Duration // one that stops within a command, 60 s
+	WriteTimeout   time.Duration // one that does not read its replies, 30 s
+	KeepAlive      time.Duration // TCP keepalive, 300 s
+
+	BulkMax        int64 // bytes of one argument, 512 MB
+	QueryBufferMax int64 // bytes of one command, 1 GB
+	ReservedFDs    int   // descriptors kept free of clients, 128
+	Params         []Param
+	ConfigFile     string // shown by INFO
+	Bind           string // shown by CONFIG GET
+	Port           int    // "
+}
+
+// Server is the front end. Serve and ServeConn may be called by many goroutines.
+type Server struct {
+	table    *command.Table
+	backend  Backend
+	observer Observer
+	log      *slog.Logger
+	opts     Options
+	runID    string
+
+	handlers map[*command.Command]handler
+	settings settings
+	params   params
+	hub      *hub
+	stats    stats
+
+	startedAt time.Time
+	nextID    atomic.Uint64
+	draining  atomic.Bool
+	connected atomic.Int64
+
+	mu        sync.Mutex
+	clients   map[uint64]*client
+	listeners map[net.Listener]struct{}
+	empty     chan struct{} // closed when draining and the last client has gone
+}
+
+// New returns a server in front of backend.
+func New(backend Backend, opts Options) *Server {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	if opts.Observer == nil {
+		opts.Observer = noObserver{}
+	}
+	id := make([]byte, 20)
+	_, _ = rand.Read(id) // never fails
+	s := &Server{
+		table:     opts.Table,
+		backend:   backend,
+		observer:  opts.Observer,
+		log:       opts.Log,
+		opts:      opts,
+		runID:     hex.EncodeToString(id),
+		startedAt: time.Now(),
+		clients:   map[uint64]*client{},
+		listeners: map[net.Listener]struct{}{},
+		empty:     make(chan struct{}),
+		hub:       newHub(),
+	}
+	s.settings.init(opts, s.log)
+	s.params = s.newParams(opts.Params)
+	s.stats.init()
+	s.handlers = newHandlers(opts.Table)
+	return s
+}
+
+// ErrMaxClients: the connection was refused because there are too many.
+var ErrMaxClients = errors.New("server: max number of clients reached")
+
+// ErrClosed: the server is shutting down.
+var ErrClosed = errors.New("server: shutting down")
+
+// ServeConn serves one connection, of whatever transport, until it ends, and closes it. Its Close
+// must end a Read and a Write that another goroutine is in.
+func (s *Server) ServeConn(conn net.Conn) error {
+	if !s.admit() {
+		refuse(conn)
+		return ErrMaxClients
+	}
+	return s.serve(conn)
+}
+
+// admit counts a connection in, unless there are too many.
+func (s *Server) admit() bool {
+	if s.connected.Add(1) > s.settings.maxClients.Load() {
+		s.connected.Add(-1)
+		s.stats.rejectedConnections.Add(1)
+		return false
+	}
+	s.stats.connections.Add(1)
+	return true
+}
+
+func refuse(conn net.Conn) {
+	_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	_, _ = io.WriteString(conn, "-"+errMaxClients+"\r\n") // it is closed either way
+	_ = conn.Close()
+}
+
+// serve runs a connection that was counted in.
+func (s *Server) serve(conn net.Conn) error {
+	defer s.connected.Add(-1)
+	c := newClient(s, conn, s.nextID.Add(1))
+	if !s.register(c) {
+		_ = conn.Close()
+		return ErrClosed
+	}
+	defer s.unregister(c)
+	return c.run()
+}
+
+func (s *Server) register(c *client) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.clients[c.id] = c
+	return true
+}
+
+func (s *Server) unregister(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c.id)
+	if len(s.clients) == 0 && s.draining.Load() {
+		s.closeEmpty()
+	}
+}
+
+// closeEmpty is called under mu, once or more.
+func (s *Server) closeEmpty() {
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// Shutdown stops accepting, lets every connection answer the commands that it has read, and closes
+// it. When ctx ends first the remaining connections are cut.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining.Store(true)
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	past := time.Unix(1, 0)
+	for _, c := range s.clients {
+		// Whoever waits for a request stops; whoever is in a turn looks at draining after it.
+		_ = c.conn.SetReadDeadline(past)
+	}
+	if len(s.clients) == 0 {
+		s.closeEmpty()
+	}
+	s.mu.Unlock()
+
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for _, c := range s.clients {
+		_ = c.conn.Close()
+	}
+	s.mu.Unlock()
+	return ctx.Err()
+}
+
+// Connected is how many clients there are now.
+func (s *Server) Connected() int { return int(s.connected.Load()) }
+
+// Counters are totals since the start, for metrics.
+type Counters struct {
+	Connections, RejectedConnections uint64
+	Commands                         uint64
+	InputBytes, OutputBytes          uint64
+	ClosedForOutput                  uint64 // clients that did not read
+	Panics                           uint64
+	PubSubChannels, PubSubPatterns   int
+}
+
+// Counters returns the totals.
+func (s *Server) Counters() Counters {
+	channels, patterns := s.hub.size()
+	return Counters{
+		Connections:         s.stats.connections.Load(),
+		RejectedConnections: s.stats.rejectedConnections.Load(),
+		Commands:            s.stats.commands.Load(),
+		InputBytes:          s.stats.inputBytes.Load(),
+		OutputBytes:         s.stats.outputBytes.Load(),
+		ClosedForOutput:     s.stats.closedForOutput.Load(),
+		Panics:              s.stats.panics.Load(),
+		PubSubChannels:      channels,
+		PubSubPatterns:      patterns,
+	}
+}
+
+// sortedClients returns all clients in the order of their ids.
+func (s *Server) sortedClients() []*client {
+	s.mu.Lock()
+	all := make([]*client, 0, len(s.clients))
+	for _, c := range s.clients {
+		all = append(all, c)
+	}
+	s.mu.Unlock()
+	sortClients(all)
+	return all
+}

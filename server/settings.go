@@ -1,0 +1,71 @@
+package server
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// settings are what CONFIG SET can change while connections use it.
+type settings struct {
+	password atomic.Pointer[string]
+
+	maxClients, idleTimeoutS, keepAliveS  atomic.Int64
+	writeTimeoutMs, partialTimeoutMs      atomic.Int64
+	bulkMax, queryBufferMax               atomic.Int64
+	pubsubHard, pubsubSoft, pubsubSoftS   atomic.Int64 // bytes, bytes, seconds; 0: no limit
+	normalHard, normalSoft, normalSoftS   atomic.Int64 // kept for CONFIG GET; a turn bounds what they would
+	replicaHard, replicaSoft, replicSoftS atomic.Int64 // "
+}
+
+const (
+	defaultMaxClients = 10000
+	reservedFDs       = 128
+)
+
+func (st *settings) init(opts Options, log *slog.Logger) {
+	password := opts.Password
+	st.password.Store(&password)
+	st.maxClients.Store(int64(affordableClients(or(opts.MaxClients, defaultMaxClients), or(opts.ReservedFDs, reservedFDs), log)))
+	st.idleTimeoutS.Store(int64(opts.IdleTimeout / time.Second))
+	st.keepAliveS.Store(int64(or(opts.KeepAlive, 300*time.Second) / time.Second))
+	st.writeTimeoutMs.Store(or(opts.WriteTimeout, 30*time.Second).Milliseconds())
+	st.partialTimeoutMs.Store(or(opts.PartialTimeout, 60*time.Second).Milliseconds())
+	st.bulkMax.Store(or(opts.BulkMax, 512<<20))
+	st.queryBufferMax.Store(or(opts.QueryBufferMax, 1<<30))
+	st.pubsubHard.Store(32 << 20)
+	st.pubsubSoft.Store(8 << 20)
+	st.pubsubSoftS.Store(60)
+	st.replicaHard.Store(256 << 20)
+	st.replicaSoft.Store(64 << 20)
+	st.replicSoftS.Store(60)
+}
+
+// affordableClients lowers max to what the limit of open files leaves beside the reserve.
+func affordableClients(max, reserve int, log *slog.Logger) int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		log.Warn("the limit of open files is unknown, maxclients stays", "maxclients", max, "err", err)
+		return max
+	}
+	if uint64(max+reserve) <= limit.Cur {
+		return max
+	}
+	lowered := 1
+	if limit.Cur > uint64(reserve) {
+		lowered = int(limit.Cur) - reserve
+	}
+	log.Warn("maxclients lowered to what the limit of open files allows; raise it with ulimit -n",
+		"requested", max, "maxclients", lowered, "open_files", limit.Cur, "reserved", reserve)
+	return lowered
+}
+
+// or returns value, or fallback where value is zero.
+func or[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+
+	"brainer/internal/command"
+)
+
+// stats counts what INFO shows. CONFIG RESETSTAT sets it back.
+type stats struct {
+	connections, rejectedConnections atomic.Uint64
+	commands                         atomic.Uint64
+	inputBytes, outputBytes          atomic.Uint64
+	closedForOutput, panics          atomic.Uint64
+	errors                           atomic.Uint64
+
+	mu       sync.RWMutex
+	perCmd   map[*command.Command]*commandStat
+	perError map[string]*atomic.Uint64 // by code, at most errorCodesMax
+}
+
+type commandStat struct{ calls, usec, rejected, failed atomic.Uint64 }
+
+// errorCodesMax bounds perError: a reply's first word is not always one of a known few.
+const errorCodesMax = 128
+
+func (s *stats) init() {
+	s.perCmd = map[*command.Command]*commandStat{}
+	s.perError = map[string]*atomic.Uint64{}
+}
+
+func (s *stats) reset() {
+	for _, n := range []*atomic.Uint64{
+		&s.connections, &s.rejectedConnections, &s.commands, &s.inputBytes, &s.outputBytes,
+		&s.closedForOutput, &s.errors,
+	} {
+		n.Store(0)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.init()
+}
+
+func (s *stats) command(c *command.Command) *commandStat {
+	s.mu.RLock()
+	stat := s.perCmd[c]
+	s.mu.RUnlock()
+	if stat != nil {
+		return stat
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stat = s.perCmd[c]; stat == nil {
+		stat = &commandStat{}
+		s.perCmd[c] = stat
+	}
+	return stat
+}
+
+// countError counts an error reply by its code ("-WRONGTYPE ...").
+func (s *stats) countError(reply []byte) {
+	s.errors.Add(1)
+	code := reply[1:]
+	if i := bytes.IndexAny(code, " \r"); i >= 0 {
+		code = code[:i]
+	}
+	s.mu.RLock()
+	n := s.perError[string(code)]
+	s.mu.RUnlock()
+	if n == nil {
+		s.mu.Lock()
+		if n = s.perError[string(code)]; n == nil {
+			n = &atomic.Uint64{}
+			if len(s.perError) < errorCodesMax {
+				s.perError[string(code)] = n
+			}
+		}
+		s.mu.Unlock()
+	}
+	n.Add(1)
+}

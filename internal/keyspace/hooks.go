@@ -1,7 +1,7 @@
 package keyspace
 
-// Hooks are told what happens to the keyspace, after it happened. Any may be nil. They must not call
-// back into the keyspace; key is valid during the call.
+// Hooks are told what happens to the keyspace, after it happened. Any may be nil. They must not change
+// the keyspace; key is valid during the call.
 type Hooks struct {
 	Changed func(db int, key []byte) // a mutator changed the key: value, deadline or existence
 	Expired func(db int, key []byte) // the key was freed because its deadline had passed

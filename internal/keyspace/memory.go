@@ -1,0 +1,98 @@
+package keyspace
+
+import (
+	"runtime"
+)
+
+const (
+	pageBytes     = 4096
+	chunkBytesMin = 256 << 10
+	chunkBytesMax = 8 << 20
+	sweepPieces   = 8 // of dropped tables, freed with each page that is asked for
+)
+
+type page [pageBytes]byte
+
+// memory hands out fixed pages that lie outside Go's heap: its collector neither marks them nor waits
+// for the heap to double because of them, and a page that is free for long goes back to the system.
+// Fixed pages never fragment. What is handed out is not zeroed.
+type memory struct {
+	bump      []byte  // the rest of the newest chunk
+	chunkNext int     // bytes of the next chunk
+	dirty     []*page // free and still resident
+	clean     []*page // free, given back to the system
+	used      int     // pages in use
+
+	blobs  blobs
+	graves []*table // dropped, their pages not yet freed
+
+	snaps [SnapshotsMax]*Snapshot
+}
+
+func newMemory() *memory {
+	m := &memory{chunkNext: chunkBytesMin}
+	m.blobs.m = m
+	return m
+}
+
+// mapChunk returns zeroed memory that lives as long as m.
+func (m *memory) mapChunk(bytes int) []byte {
+	chunk, mapped := mapBytes(bytes)
+	if mapped {
+		runtime.AddCleanup(m, unmapBytes, chunk)
+	}
+	return chunk
+}
+
+func (m *memory) get() *page {
+	if len(m.dirty) == 0 && len(m.graves) > 0 {
+		m.sweep(sweepPieces)
+	}
+	m.used++
+	if n := len(m.dirty); n > 0 {
+		p := m.dirty[n-1]
+		m.dirty = m.dirty[:n-1]
+		return p
+	}
+	if n := len(m.clean); n > 0 {
+		p := m.clean[n-1]
+		m.clean = m.clean[:n-1]
+		return p
+	}
+	if len(m.bump) == 0 {
+		m.bump = m.mapChunk(m.chunkNext)
+		m.chunkNext = min(2*m.chunkNext, chunkBytesMax)
+	}
+	p := (*page)(m.bump)
+	m.bump = m.bump[pageBytes:]
+	return p
+}
+
+func (m *memory) put(p *page) {
+	m.used--
+	if len(m.dirty) < 256+m.used/16 {
+		m.dirty = append(m.dirty, p)
+		return
+	}
+	giveBack(p[:])
+	m.clean = append(m.clean, p)
+}
+
+// sweep frees some pieces of tables that were dropped.
+func (m *memory) sweep(pieces int) {
+	for ; pieces > 0 && len(m.graves) > 0; pieces-- {
+		last := len(m.graves) - 1
+		t := m.graves[last]
+		switch {
+		case t.due.maybeFreeLeaf():
+		case len(t.dir) > 0:
+			head := t.dir[len(t.dir)-1]
+			t.dir = t.dir[:len(t.dir)-t.span(head)]
+			for s := head; s != nil; s = s.next {
+				t.freeSegment(s) // may drop tables inside t: they come to lie above it
+			}
+		default:
+			m.graves = m.graves[:last]
+		}
+	}
+}

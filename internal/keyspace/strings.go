@@ -1,0 +1,79 @@
+package keyspace
+
+// SetString makes key a string as SET would, replacing whatever was there. deadlineMs 0 means none.
+// value must not be storage of this keyspace.
+func (k *Keyspace) SetString(db int, key, value []byte, deadlineMs, nowMs int64) {
+	k.SetStringForm(db, key, value, FormSet, deadlineMs, nowMs)
+}
+
+// SetStringForm is SetString for a string that was made another way than by SET.
+func (k *Keyspace) SetStringForm(db int, key, value []byte, form Form, deadlineMs, nowMs int64) {
+	p, ok := k.open(db, key, nowMs)
+	k.setString(&p, ok, key, value, meta{TypeString, form, seconds(nowMs), deadlineMs})
+	k.changed(changeSet, db, key, p.hash, hashOf(value)+uint64(deadlineMs)+uint64(form)<<62)
+}
+
+func (k *Keyspace) setString(p *spot, exists bool, key, value []byte, mt meta) {
+	weight := keyWeight + int64(len(key)+len(value))
+	if !exists {
+		p.t.weight += weight
+		p.t.setDue(p.hash, 0, mt.due)
+		copy(p.t.insert(p.hash, key, mt, len(value), nil), value)
+		return
+	}
+	p.t.weight += weight - weightOf(p.s, &p.e)
+	p.t.setDue(p.hash, p.e.due(), mt.due)
+	copy(p.t.rewrite(p.hash, p.s, p.i, mt, len(value), nil, false), value)
+}
+
+// AppendString appends tail to the string at key and returns the new length. A missing key becomes
+// tail as SET would make it; the deadline stays. The key must not hold another type.
+func (k *Keyspace) AppendString(db int, key, tail []byte, nowMs int64) int {
+	p, ok := k.open(db, key, nowMs)
+	if !ok {
+		k.SetString(db, key, tail, 0, nowMs)
+		return len(tail)
+	}
+	old := len(p.string())
+	copy(k.edit(&p, old+len(tail), nowMs)[old:], tail)
+	k.changed(changeAppend, db, key, p.hash, hashOf(tail))
+	return old + len(tail)
+}
+
+// SetRange overwrites the string at key from offset on, padding with zero bytes, and returns the new
+// length. A missing key counts as empty; the deadline stays. The key must not hold another type.
+func (k *Keyspace) SetRange(db int, key []byte, offset int, part []byte, nowMs int64) int {
+	p, ok := k.open(db, key, nowMs)
+	n := offset + len(part)
+	var value []byte
+	if ok {
+		n = max(n, len(p.string()))
+		value = k.edit(&p, n, nowMs)
+	} else {
+		p.t.weight += keyWeight + int64(len(key)+n)
+		value = p.t.insert(p.hash, key, meta{typ: TypeString, form: FormEdited, access: seconds(nowMs)}, n, nil)
+		clear(value)
+	}
+	copy(value[offset:], part)
+	k.changed(changeRange, db, key, p.hash, hashOf(part)+uint64(offset))
+	return n
+}
+
+// edit makes the string n bytes long and returns it to be changed.
+func (k *Keyspace) edit(p *spot, n int, nowMs int64) []byte {
+	p.t.weight += int64(n - len(p.string()))
+	mt := p.e.meta()
+	mt.form, mt.access = FormEdited, seconds(nowMs)
+	return p.t.rewrite(p.hash, p.s, p.i, mt, n, nil, true)
+}
+
+func (p *spot) string() []byte {
+	mustBe(p.e.typ(), TypeString)
+	return p.e.value(p.s)
+}
+
+func mustBe(have, want Type) {
+	if have != want {
+		panic("keyspace: " + want.String() + " operation on a " + have.String())
+	}
+}

@@ -26,6 +26,8 @@ type Router interface {
 	// until Recv says ErrAgain, and calls Ready anew for each wait: the call looks whether a Send
 	// in between has taken a wake-up in. A signal may come for nothing.
 	Ready() <-chan struct{}
+	// AlsoBind gives this end a further name inside the process (inproc://), for an embedded node.
+	AlsoBind(endpoint string) error
 	// Endpoint is where it is really bound (the port chosen for tcp://127.0.0.1:*).
 	Endpoint() string
 	Close() error
@@ -39,6 +41,9 @@ type Dealer interface {
 	Send(body []byte) error
 	// Ready as Router's; it is signalled also when the connection comes or goes.
 	Ready() <-chan struct{}
+	// Connected says whether the connection stands. Who waits for an answer asks before each wait:
+	// a Recv that said ErrAgain may have taken the news in.
+	Connected() bool
 	Close() error
 }
 

@@ -5,6 +5,7 @@ package mem
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 
 	"brainer/internal/link"
@@ -162,6 +163,17 @@ type router struct {
 	closed   bool
 }
 
+// AlsoBind lets dealers reach the router under a further name.
+func (r *router) AlsoBind(endpoint string) error {
+	r.net.mu.Lock()
+	defer r.net.mu.Unlock()
+	if r.net.routers[endpoint] != nil {
+		return fmt.Errorf("bind %s: the endpoint is in use", endpoint)
+	}
+	r.net.routers[endpoint] = r
+	return nil
+}
+
 func (r *router) Recv() (string, []byte, error) {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()
@@ -215,7 +227,7 @@ func (r *router) close() {
 		return
 	}
 	r.closed = true
-	delete(r.net.routers, r.endpoint)
+	maps.DeleteFunc(r.net.routers, func(_ string, x *router) bool { return x == r })
 	for _, d := range r.peers {
 		d.disconnect(true)
 		signal(d.ready)
@@ -277,7 +289,6 @@ func (d *dealer) Send(body []byte) error {
 
 func (d *dealer) Ready() <-chan struct{} { return d.ready }
 
-// Connected says whether the connection stands.
 func (d *dealer) Connected() bool {
 	d.net.mu.Lock()
 	defer d.net.mu.Unlock()

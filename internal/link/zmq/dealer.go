@@ -2,11 +2,11 @@ package zmq
 
 import "brainer/internal/link"
 
-// Dealer is one session. Once it was connected, Send's link.ErrAgain means that the connection has
-// gone: its queue has no limit of its own.
-type Dealer struct{ *socket }
+// dealer is one session. Its queue has no limit of its own: link.ErrAgain from Send is about the
+// connection alone.
+type dealer struct{ *socket }
 
-func (d *Dealer) Recv() ([]byte, error) {
+func (d *dealer) Recv() ([]byte, error) {
 	d.enter()
 	defer d.leave()
 	if d.closed {
@@ -15,7 +15,7 @@ func (d *Dealer) Recv() ([]byte, error) {
 	return d.recvBody()
 }
 
-func (d *Dealer) Send(body []byte) error {
+func (d *dealer) Send(body []byte) error {
 	d.enter()
 	defer d.leave()
 	if d.closed {
@@ -27,9 +27,8 @@ func (d *Dealer) Send(body []byte) error {
 	return d.sendFrame(body, 0)
 }
 
-// Connected says whether the connection stands, the ZeroMQ handshake included. Who waits for an
-// answer asks before each wait: a Recv that says ErrAgain may have taken the news in.
-func (d *Dealer) Connected() bool {
+// Connected says whether the connection stands, the ZeroMQ handshake included.
+func (d *dealer) Connected() bool {
 	d.enter()
 	defer d.leave()
 	if d.closed {
@@ -39,7 +38,7 @@ func (d *Dealer) Connected() bool {
 	return d.writable
 }
 
-func (d *Dealer) Close() error {
+func (d *dealer) Close() error {
 	d.enter()
 	defer d.leave()
 	if d.closed {

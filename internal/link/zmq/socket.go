@@ -21,7 +21,7 @@ const (
 	errnoAccess   = zmq4.Errno(syscall.EACCES)
 )
 
-// socket is what Dealer and router share. ZMQ_FD is edge triggered: it is signalled for an event
+// socket is what dealer and router share. ZMQ_FD is edge triggered: it is signalled for an event
 // only after the socket had been found empty, and a Send may take that event off it. So a wake-up
 // is certain only between a Recv that said ErrAgain and the next call; Ready restores that state.
 type socket struct {

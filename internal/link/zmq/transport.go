@@ -145,7 +145,7 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 		s.close()
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
-	return &Dealer{socket: s}, nil
+	return &dealer{socket: s}, nil
 }
 
 // Close ends the context. The links' owners close them first: with one open it fails at once rather

@@ -45,12 +45,12 @@ func bind(t testing.TB, tr *zmq.Transport, endpoint string) link.Router {
 	return r
 }
 
-func dial(t testing.TB, tr *zmq.Transport, endpoint, id string) *zmq.Dealer {
+func dial(t testing.TB, tr *zmq.Transport, endpoint, id string) link.Dealer {
 	t.Helper()
 	d, err := tr.Dial(endpoint, id)
 	must(t, err)
 	t.Cleanup(func() { d.Close() })
-	return d.(*zmq.Dealer)
+	return d
 }
 
 func ipcEndpoint(t testing.TB) string { return "ipc://" + filepath.Join(t.TempDir(), "b.sock") }
@@ -107,7 +107,7 @@ func recvDealer(t testing.TB, d link.Dealer) (body []byte) {
 	return body
 }
 
-func sendConnected(t testing.TB, d *zmq.Dealer, body []byte) {
+func sendConnected(t testing.TB, d link.Dealer, body []byte) {
 	t.Helper()
 	await(t, "the connection", d.Ready, func() bool {
 		err := d.Send(body)
@@ -168,6 +168,26 @@ func TestEmbeddedNodeMayDialBeforeTheBrokerBinds(t *testing.T) {
 	sendConnected(t, d, []byte("early"))
 	if _, body := recvRouter(t, r); string(body) != "early" {
 		t.Fatalf("got %q", body)
+	}
+}
+
+func TestARouterAnswersItsEmbeddedNodeBesideTheOthers(t *testing.T) {
+	tr := newTransport(t)
+	r := bind(t, tr, ipcEndpoint(t))
+	for _, unusable := range []string{"tcp://127.0.0.1:*", ipcEndpoint(t)} {
+		if err := r.AlsoBind(unusable); err == nil {
+			t.Errorf("also bound to %s", unusable)
+		}
+	}
+	must(t, r.AlsoBind("inproc://node"))
+	for _, endpoint := range []string{"inproc://node", r.Endpoint()} {
+		d := dial(t, tr, endpoint, endpoint)
+		sendConnected(t, d, []byte("hello"))
+		peer, _ := recvRouter(t, r)
+		must(t, r.Send(peer, []byte("welcome")))
+		if body := recvDealer(t, d); string(body) != "welcome" || peer != endpoint {
+			t.Errorf("over %s: %q from %q", endpoint, body, peer)
+		}
 	}
 }
 
@@ -276,7 +296,7 @@ func TestANewBrokerGetsNoStaleFrames(t *testing.T) {
 	for until := time.Now().Add(300 * time.Millisecond); time.Now().Before(until); { // libzmq's own interval is 100 ms
 		fresh, err := tr.Dial(endpoint, sessionID())
 		must(t, err)
-		sendConnected(t, fresh.(*zmq.Dealer), []byte("fresh"))
+		sendConnected(t, fresh, []byte("fresh"))
 		if _, body := recvRouter(t, r); string(body) != "fresh" {
 			t.Fatalf("the new broker got %q", body)
 		}
@@ -480,7 +500,7 @@ func TestAPeerThatDoesNotReadBlocksNobody(t *testing.T) {
 	tr := newTransport(t)
 	r := bind(t, tr, ipcEndpoint(t))
 	stuck, well := dial(t, tr, r.Endpoint(), "stuck"), dial(t, tr, r.Endpoint(), "well")
-	for _, d := range []*zmq.Dealer{stuck, well} {
+	for _, d := range []link.Dealer{stuck, well} {
 		sendConnected(t, d, []byte("hello"))
 		recvRouter(t, r)
 	}
@@ -574,7 +594,7 @@ func TestAThousandSessionsLeaveNoDescriptors(t *testing.T) {
 		d, err := tr.Dial(r.Endpoint(), fmt.Sprintf("n%d", i))
 		must(t, err)
 		defer d.Close()
-		sendConnected(t, d.(*zmq.Dealer), []byte("hello"))
+		sendConnected(t, d, []byte("hello"))
 		peer, _ := recvRouter(t, r)
 		must(t, r.Send(peer, []byte("welcome")))
 		recvDealer(t, d)

@@ -3,7 +3,7 @@
 // collectors, the table in the README and the checks of deploy/ derive from it.
 //
 // It decides nothing and measures nothing by itself. State comes from op.Status (broker) and
-// NodeStatus (node), read once per scrape; what happens too often for that is counted by Broker's
-// Commands, Writes and NodeAcks. Keys, clients and sessions are never labels: the number of series is
-// bounded by nodes, commands and the states in the code.
+// NodeStatus (node), read once per scrape; what happens too often for that is counted by Broker.
+// Keys, clients and sessions are never labels: the number of series is bounded by nodes, commands and
+// the states in the code.
 package metrics

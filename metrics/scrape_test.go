@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"brainer/internal/op"
 )
@@ -29,11 +28,13 @@ func busy() op.Status {
 }
 
 func busyBroker() *Broker {
-	b := NewBroker([]string{"get", "set", "object|encoding"})
-	b.Commands.For("get").Observe(15, 1, 300*time.Microsecond)
-	b.Commands.For("made-up-by-a-client").Observe(0, 1, time.Microsecond)
-	b.Writes.For(op.AckAll).Observe(time.Millisecond, 1)
-	b.NodeAcks.For("n1").Observe(time.Millisecond, 1)
+	b := NewBroker([]string{"get", "set", "object|encoding"}, []string{"heartbeat", "stalled"})
+	b.Commands.For("get").Observe(15, 1, 300e-6)
+	b.Commands.For("made-up-by-a-client").Observe(0, 1, 1e-6)
+	b.WriteAcked(op.AckAll, 1e-3)
+	b.WriteAcked(2, 1e-3)
+	b.WriteAcked(3, 1e-3)
+	b.NodeAcked("n1", 1e-3)
 	return b
 }
 
@@ -43,8 +44,8 @@ func busyFrontEnd() FrontEnd {
 }
 
 func busyNode() NodeStatus {
-	return NodeStatus{ID: "n1", Session: "loading", Sessions: 2, Epoch: 3, Applied: 5, EntriesApplied: 6, Reads: 7,
-		CommandPanics: 1, BusySeconds: 0.5, Keys: 8, UsedMemory: 9, LoadKeysDone: 1, LoadKeysTotal: 2, LoadBytesDone: 3}
+	return NodeStatus{ID: "n1", Connected: true, State: "loading", Epoch: 3, Applied: 5, Safe: 4, CommandPanics: 1,
+		Keys: 8, UsedMemory: 9, LoadKeysDone: 1, LoadKeysTotal: 2}
 }
 
 func scrapeBroker(t testing.TB, b *Broker, s op.Status) string {
@@ -111,6 +112,7 @@ func TestScrapeShowsTheStatus(t *testing.T) {
 		`brainer_nodes_in_sync 1`,
 		`brainer_safe_index 1190`,
 		`brainer_nodes_evicted_total{reason="heartbeat"} 2`,
+		`brainer_nodes_evicted_total{reason="stalled"} 0`,
 		`brainer_node_up{node="n1"} 1`,
 		`brainer_node_up{node="n3"} 0`,
 		`brainer_node_state{node="n2",state="loading"} 1`,
@@ -128,6 +130,7 @@ func TestScrapeShowsTheStatus(t *testing.T) {
 		`brainer_command_duration_seconds_count{command="get"} 16`,
 		`brainer_command_duration_seconds_sum{command="get"} 0.0048`,
 		`brainer_write_duration_seconds_bucket{ack="all",le="0.001"} 1`,
+		`brainer_write_duration_seconds_count{ack="number"} 2`,
 		`brainer_node_ack_duration_seconds_count{node="n1"} 1`,
 		`brainer_connected_clients 3`,
 		`brainer_rejected_connections_total 2`,
@@ -158,12 +161,12 @@ func TestUnknownEtaIsAbsent(t *testing.T) {
 
 func TestForgottenNodeHasNoSeries(t *testing.T) {
 	b, s := busyBroker(), busy()
-	b.NodeAcks.For("n3").Observe(time.Second, 1)
+	b.NodeAcked("n3", 1)
 	if !strings.Contains(scrapeBroker(t, b, s), `node="n3"`) {
 		t.Fatal("n3 has no series before it is forgotten")
 	}
-	b.NodeAcks.Forget("n3")
 	s.Nodes = s.Nodes[:2]
+	scrapeBroker(t, b, s) // the first scrape finds out
 	if strings.Contains(scrapeBroker(t, b, s), `node="n3"`) {
 		t.Error("n3 has series although it is forgotten")
 	}

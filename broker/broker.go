@@ -449,3 +449,6 @@ func (b *Broker) stop() {
 	}
 	b.router.Close()
 }
+
+// AlsoBind gives the endpoint a further name inside the process. Call it before Run.
+func (b *Broker) AlsoBind(endpoint string) error { return b.router.AlsoBind(endpoint) }

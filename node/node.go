@@ -46,6 +46,8 @@ type Node struct {
 	clients map[string]*localClient
 	calls   chan func()
 	leaving bool
+
+	sessions atomic.Uint64 // opened since the start
 }
 
 // shared is what the heartbeat goroutine reads.
@@ -56,6 +58,15 @@ type shared struct {
 	deadlineMs     atomic.Int64
 	stepBeganNs    atomic.Int64 // 0: idle
 	heardNs        atomic.Int64 // the broker's last word on either socket
+}
+
+// busySeconds is how long the present step has been running, 0 when none is.
+func (s *shared) busySeconds() float64 {
+	began := s.stepBeganNs.Load()
+	if began == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, began)).Seconds()
 }
 
 // errSession ends a session; a new one follows after wait.
@@ -172,6 +183,8 @@ func (n *Node) session(ctx context.Context) error {
 		return err
 	}
 	n.state.session.Store(id)
+	n.sessions.Add(1)
+	defer n.state.session.Store(0)
 	n.state.heardNs.Store(time.Now().UnixNano())
 	n.publish()
 	beatCtx, stopBeat := context.WithCancel(ctx)

@@ -82,7 +82,9 @@ type Replica struct {
 	donations []*donation
 	load      *load
 
-	faults uint64 // panics in commands
+	faults  uint64 // panics in commands
+	entries uint64 // applied since the start
+	reads   uint64 // answered since the start
 
 	// Out is the frames to send, in order. They are valid until the next call.
 	Out [][]byte
@@ -285,6 +287,7 @@ func (r *Replica) execute(db, proto uint8, timeMs int64, seed uint64, body []byt
 
 // apply executes the entry that follows the present position.
 func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte {
+	r.entries++
 	r.ks.ResetChangeHash()
 	r.reply.Reset(int(e.Proto))
 	switch e.Kind {
@@ -349,29 +352,32 @@ func (r *Replica) ReadLocal(nowMs int64, db, proto uint8, body []byte) []byte {
 
 // Status says in short where this copy stands.
 type Status struct {
-	NodeID    string
-	DataID    uint64
-	ClusterID uint64
-	Position  wire.Position
-	Digest    uint64
-	Safe      uint64
-	Epoch     uint64
-	InSync    bool
-	Loading   bool
-	KeysDone  uint64
-	KeysTotal uint64
-	Keys      int64
-	UsedBytes int64
-	Faults    uint64
+	NodeID                string
+	DataID                uint64
+	ClusterID             uint64
+	Position              wire.Position
+	Digest                uint64
+	Safe                  uint64
+	Epoch                 uint64
+	InSync                bool
+	Loading               bool
+	KeysDone              uint64
+	KeysTotal             uint64
+	Keys                  int64
+	UsedBytes             int64
+	BytesDone             uint64
+	Faults                uint64 // panics in commands
+	EntriesApplied, Reads uint64
 }
 
 // Status returns it.
 func (r *Replica) Status() Status {
 	s := Status{NodeID: r.cfg.NodeID, DataID: r.dataID, ClusterID: r.clusterID, Position: r.pos, Digest: r.digest,
 		Safe: r.safe, Epoch: r.promised, InSync: r.inSync, Loading: r.load != nil,
-		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes(), Faults: r.faults}
+		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes(), Faults: r.faults,
+		EntriesApplied: r.entries, Reads: r.reads}
 	if r.load != nil {
-		s.KeysDone, s.KeysTotal = r.load.keys, r.load.keysTotal
+		s.KeysDone, s.KeysTotal, s.BytesDone = r.load.keys, r.load.keysTotal, r.load.bytes
 	}
 	return s
 }

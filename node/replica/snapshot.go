@@ -126,6 +126,7 @@ type load struct {
 	number    uint32
 	keys      uint64
 	keysTotal uint64
+	bytes     uint64
 }
 
 // beginLoad drops what is held, for a snapshot or (SnapID 0) for a history that begins here.
@@ -160,6 +161,7 @@ func (r *Replica) loadChunk(m wire.Chunk) {
 			return
 		}
 	}
+	l.bytes += uint64(len(m.Records))
 	l.keys, l.keysTotal = m.KeysDone, m.KeysTotal
 	if !m.Last {
 		r.put(wire.Credit{SnapID: l.id, UpTo: l.number + r.cfg.ChunkCredit}.Append(nil, r.header()))

@@ -56,6 +56,7 @@ func (r *Replica) Step() {
 			s.left, s.rest = s.item.Count, s.item.Entries
 		case wire.ItemRead:
 			q := &s.item.Read
+			r.reads++
 			r.execute(q.DB, q.Proto, q.TimeMs, readSeed(q), q.Body, q.Txn)
 			r.putReply(wire.ReplyRead, q.ID, r.reply.B)
 		case wire.ItemQuery:

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"brainer/internal/link"
+)
+
+// endpoint is where to connect. Its String never shows a password.
+type endpoint struct {
+	scheme   string // ipc, tcp, inproc or redis
+	address  string // a path; HOST:PORT; a name
+	password string
+	db       int
+}
+
+func (e endpoint) String() string { return e.scheme + "://" + e.address }
+
+func parseEndpoint(s string) (endpoint, error) {
+	scheme, address, ok := strings.Cut(s, "://")
+	if !ok || address == "" {
+		return endpoint{}, fmt.Errorf("endpoint %q: it looks like ipc:///tmp/broker.sock, tcp://127.0.0.1:5555 or redis://127.0.0.1:6379", s)
+	}
+	switch scheme {
+	case "ipc", "inproc":
+		return endpoint{scheme: scheme, address: address}, nil
+	case "tcp":
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return endpoint{}, fmt.Errorf("endpoint %q: it looks like tcp://127.0.0.1:5555", s)
+		}
+		return endpoint{scheme: scheme, address: address}, nil
+	case "redis":
+		return parseRedisURL(s)
+	}
+	return endpoint{}, fmt.Errorf("endpoint %q: scheme %q is none of ipc, tcp, redis", s, scheme)
+}
+
+func parseRedisURL(s string) (endpoint, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return endpoint{}, errors.New("a redis endpoint looks like redis://:PASSWORD@HOST:PORT/DB") // err may show the password
+	}
+	e := endpoint{scheme: "redis", address: net.JoinHostPort(u.Hostname(), u.Port())}
+	if u.Port() == "" {
+		e.address = net.JoinHostPort(u.Hostname(), "6379")
+	}
+	e.password, _ = u.User.Password()
+	if db := strings.Trim(u.Path, "/"); db != "" {
+		if e.db, err = strconv.Atoi(db); err != nil {
+			return endpoint{}, fmt.Errorf("endpoint %s: database %q is not a number", e, db)
+		}
+	}
+	return e, nil
+}
+
+// open connects; with a transport of the caller's it trusts its endpoints to be what they are.
+func (e endpoint) open(ctx context.Context, t link.Transport) (stream, error) {
+	if t != nil && e.scheme != "redis" {
+		return openLink(ctx, e, t, false)
+	}
+	if e.scheme == "inproc" {
+		return nil, fmt.Errorf("endpoint %s: inproc reaches only within one process, and one transport", e)
+	}
+	conn, err := e.dialSocket(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if e.scheme == "redis" {
+		return &socketStream{conn: conn}, nil
+	}
+	// ZeroMQ connects in the background and keeps its reasons to itself; the socket told them.
+	conn.Close()
+	return openOwnLink(ctx, e)
+}
+
+func (e endpoint) dialSocket(ctx context.Context) (net.Conn, error) {
+	network := "tcp"
+	if e.scheme == "ipc" {
+		network = "unix"
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, e.address)
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
+		flag := "--broker endpoint"
+		if e.scheme == "redis" {
+			flag = "--listen address"
+		}
+		return nil, unreachable(fmt.Sprintf("no broker listens on %s: start run_broker, or name its %s", e, flag), err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, unreachable(fmt.Sprintf("permission denied on %s: run as the broker's user", e), err)
+	case ctx.Err() != nil:
+		return nil, unreachable(fmt.Sprintf("cannot connect to %s in time", e), ctx.Err())
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // without the address, which e names
+	}
+	return nil, unreachable(fmt.Sprintf("cannot connect to %s: %v", e, err), err)
+}

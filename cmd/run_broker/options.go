@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"brainer/broker/replication"
+	"brainer/internal/op"
+	"brainer/server"
+)
+
+// options are the flags, as they were given.
+type options struct {
+	debug     bool
+	logFormat string
+	pprof     bool
+
+	broker   string
+	listen   string
+	metrics  string
+	stateDir string
+	embedded bool
+
+	ack       string
+	minInSync int
+
+	requirePass     string
+	maxClients      int
+	timeout         time.Duration
+	writeTimeout    time.Duration
+	protoMaxBulkLen int64
+	queryBufferMax  int64
+	maxInflight     int64
+
+	windowBytes  int64
+	window       time.Duration
+	suspectAfter time.Duration
+	deadAfter    time.Duration
+	busyLimit    time.Duration
+	ackTimeout   time.Duration
+	drainTimeout time.Duration
+	ioThreads    int
+}
+
+func (o *options) flags(f *pflag.FlagSet) {
+	d := replication.DefaultConfig()
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	f.BoolVar(&o.debug, "debug", false, "log every step")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&o.pprof, "pprof", false, "serve Go profiles at /debug/pprof of the metrics address")
+	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "ZeroMQ `endpoint` for nodes and ZeroMQ clients: ipc, tcp or inproc")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:6379", "`address` for Redis clients")
+	f.StringVar(&o.metrics, "metrics", "127.0.0.1:9621", "`address` of /metrics, /healthz and /readyz; empty: none")
+	f.StringVar(&o.stateDir, "state-dir", defaultStateDir(), "`directory` of the record of the in-sync set")
+	f.BoolVar(&o.embedded, "embedded", true, "run a node in this process")
+	f.StringVar(&o.ack, "ack", "all", "when a write is acknowledged: applied by `all` in-sync nodes, by the key's primary, or by a number of nodes")
+	f.IntVar(&o.minInSync, "min-in-sync", d.MinInSync, "refuse writes with fewer in-sync nodes")
+	f.StringVar(&o.requirePass, "requirepass", "", "the password that clients give with AUTH")
+	f.IntVar(&o.maxClients, "maxclients", 10000, "connections at most; lowered when descriptors are short")
+	f.DurationVar(&o.timeout, "timeout", 0, "close a client that has been idle that long; 0: never")
+	f.DurationVar(&o.writeTimeout, "write-timeout", 30*time.Second, "close a client that has not read its replies for that long")
+	f.Int64Var(&o.protoMaxBulkLen, "proto-max-bulk-len", 512<<20, "`bytes` of one argument at most")
+	f.Int64Var(&o.queryBufferMax, "client-query-buffer-limit", 1<<30, "`bytes` of one command at most")
+	f.Int64Var(&o.maxInflight, "max-inflight", 64<<20, "`bytes` of requests under way at most; beyond it clients wait")
+	f.Int64Var(&o.windowBytes, "window-bytes", d.WindowBytesMax, "`bytes` of the log window, from which a node that was away catches up")
+	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
+	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
+	f.DurationVar(&o.deadAfter, "dead-after", ms(d.DeadMs), "a node silent or stalled for so long leaves the in-sync set")
+	f.DurationVar(&o.busyLimit, "busy-limit", ms(d.BusyLimitMs), "how long one command may run before its node counts as stalled")
+	f.DurationVar(&o.ackTimeout, "ack-timeout", ms(d.WriteTimeoutMs), "a write without outcome for so long is answered -UNCERTAIN")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", 5*time.Second, "how long SIGTERM lets what is in flight be answered")
+	f.IntVar(&o.ioThreads, "io-threads", 1, "ZeroMQ I/O threads")
+}
+
+// defaultStateDir is where the distribution's conventions put state: systemd's directory when it
+// made one, the system's for root, the user's otherwise.
+func defaultStateDir() string {
+	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
+		return d
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/brainer"
+	}
+	if d := os.Getenv("XDG_STATE_HOME"); d != "" {
+		return filepath.Join(d, "brainer")
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "state", "brainer")
+	}
+	return filepath.Join(os.TempDir(), "brainer-state")
+}
+
+// core turns the flags into the core's settings.
+func (o *options) core() (replication.Config, error) {
+	c := replication.DefaultConfig()
+	ack, err := server.ParseAck(o.ack)
+	if err != nil {
+		return c, fmt.Errorf("--ack: %w", err)
+	}
+	c.Ack = ack
+	if o.minInSync < 1 {
+		return c, fmt.Errorf("--min-in-sync %d: at least 1", o.minInSync)
+	}
+	c.MinInSync = o.minInSync
+	c.WindowBytesMax, c.WindowMs = o.windowBytes, o.window.Milliseconds()
+	c.SuspectMs, c.DeadMs = o.suspectAfter.Milliseconds(), o.deadAfter.Milliseconds()
+	c.BusyLimitMs, c.WriteTimeoutMs = o.busyLimit.Milliseconds(), o.ackTimeout.Milliseconds()
+	switch {
+	case c.WindowBytesMax < 1<<20:
+		return c, fmt.Errorf("--window-bytes %d: at least %d", c.WindowBytesMax, 1<<20)
+	case c.SuspectMs < 2*c.HeartbeatMs:
+		return c, fmt.Errorf("--suspect-after %s: at least %dms, twice the heartbeat", o.suspectAfter, 2*c.HeartbeatMs)
+	case c.DeadMs < c.SuspectMs:
+		return c, fmt.Errorf("--dead-after %s: not before --suspect-after %s", o.deadAfter, o.suspectAfter)
+	case c.WriteTimeoutMs <= c.DeadMs:
+		return c, fmt.Errorf("--ack-timeout %s: longer than --dead-after %s", o.ackTimeout, o.deadAfter)
+	}
+	c.Embedded = o.embedded
+	return c, nil
+}
+
+// ackParam and minInSyncParam are CONFIG GET and SET of the server's defaults.
+type defaults interface {
+	SetAck(op.Ack)
+	SetMinInSync(int)
+	Status() op.Status
+}
+
+func params(b defaults) []server.Param {
+	return []server.Param{
+		{Name: "ack", Get: func() string { return server.FormatAck(b.Status().Ack) }, Set: func(v string) error {
+			a, err := server.ParseAck(v)
+			if err == nil {
+				b.SetAck(a)
+			}
+			return err
+		}},
+		{Name: "min-in-sync", Get: func() string { return fmt.Sprint(b.Status().MinInSync) }, Set: func(v string) error {
+			var n int
+			if _, err := fmt.Sscanf(strings.TrimSpace(v), "%d", &n); err != nil || n < 1 {
+				return fmt.Errorf("%q is not a number of nodes", v)
+			}
+			b.SetMinInSync(n)
+			return nil
+		}},
+	}
+}

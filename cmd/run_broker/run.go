@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"brainer/broker"
+	"brainer/internal/command"
+	"brainer/internal/daemon"
+	"brainer/internal/link/zmq"
+	"brainer/internal/op"
+	"brainer/metrics"
+	"brainer/node"
+	"brainer/node/replica"
+	"brainer/server"
+)
+
+// run wires the broker, in start order, and takes it down in the reverse one.
+func run(o *options) error {
+	log, err := daemon.Logger(os.Stderr, o.logFormat, o.debug)
+	if err != nil {
+		return err
+	}
+	core, err := o.core()
+	if err != nil {
+		return err
+	}
+	core.BrokerRun, core.Rand = rand.Uint64(), rand.Uint64
+	ctx, stopSignals := daemon.Signals(log)
+	defer stopSignals()
+
+	store, err := broker.OpenFileStore(o.stateDir)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads})
+	if err != nil {
+		return err
+	}
+	defer transport.Close()
+	listener, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", o.listen, cause(err))
+	}
+	defer listener.Close()
+
+	table := command.NewTable()
+	meter := metrics.NewBroker(names(table))
+	observer := newObserver(meter, table)
+	b, err := broker.New(broker.Config{Core: core, Endpoint: o.broker, Transport: transport, Store: store, Log: log,
+		Observer: observer, Inflight: o.maxInflight})
+	if err != nil {
+		return err
+	}
+	host, port := splitAddress(listener.Addr().String())
+	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version,
+		Password: o.requirePass, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
+		BulkMax: o.protoMaxBulkLen, QueryBufferMax: o.queryBufferMax, Params: params(b), Bind: host, Port: port})
+	b.SetServe(func(c net.Conn) { _ = front.ServeConn(c) })
+
+	var background tasks
+	var page *metrics.Server
+	if o.metrics != "" {
+		handler := meter.Handler(metrics.Build{Version: version, Revision: revision}, b.Status, frontEnd(front))
+		if o.pprof {
+			handler = withProfiles(handler)
+		}
+		if page, err = metrics.Listen(o.metrics, handler, ready(b)); err != nil {
+			return err
+		}
+		background.start("metrics", page.Serve)
+	}
+	brokerFailed := background.start("broker", b.Run)
+	embeddedDone := background.maybeEmbedded(o, b, transport, table, log)
+	go func() {
+		if err := front.Serve(listener); err != nil {
+			log.Error("listen", "err", err)
+		}
+	}()
+	log.Info("broker starts", "version", version, "listen", listener.Addr().String(), "broker", b.Endpoint(),
+		"metrics", o.metrics, "state_dir", o.stateDir, "embedded", o.embedded, "ack", o.ack)
+
+	select {
+	case err = <-brokerFailed:
+	case <-ctx.Done():
+	}
+	// Down: answer what is in flight, let the embedded node go, then the rest.
+	drain, cancel := context.WithTimeout(context.Background(), o.drainTimeout)
+	defer cancel()
+	if e := front.Shutdown(drain); e != nil && err == nil {
+		log.Warn("some clients were cut off", "err", e)
+	}
+	embeddedDone()
+	background.stop()
+	log.Info("broker stopped")
+	return err
+}
+
+// tasks are the goroutines that run until they are stopped.
+type tasks struct{ stops []func() }
+
+func (t *tasks) start(name string, run func(context.Context) error) (failed <-chan error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		if err := run(ctx); err != nil {
+			done <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+	t.stops = append(t.stops, func() { cancel(); <-finished })
+	return done
+}
+
+// stop ends them, the last one first.
+func (t *tasks) stop() {
+	for i := len(t.stops) - 1; i >= 0; i-- {
+		t.stops[i]()
+	}
+	t.stops = nil
+}
+
+// maybeEmbedded starts the node in this process; the function it returns lets it say goodbye when
+// others hold the data, and else just ends it.
+func (t *tasks) maybeEmbedded(o *options, b *broker.Broker, transport *zmq.Transport, table *command.Table, log *slog.Logger) func() {
+	if !o.embedded {
+		return func() {}
+	}
+	const endpoint = "inproc://brainer"
+	if err := b.AlsoBind(endpoint); err != nil {
+		log.Error("embedded node", "err", err)
+		return func() {}
+	}
+	cfg := replica.DefaultConfig()
+	cfg.NodeID, cfg.Embedded, cfg.Table = "embedded", true, table
+	cfg.Incarnation, cfg.Rand = rand.Uint64(), rand.Uint64
+	n, err := node.New(node.Config{Replica: cfg, Broker: endpoint, Transport: transport, Log: log.With("node", "embedded")})
+	if err != nil {
+		log.Error("embedded node", "err", err)
+		return func() {}
+	}
+	alone := &tasks{}
+	alone.start("embedded node", n.Run)
+	return alone.stop
+}
+
+func ready(b *broker.Broker) func() error {
+	return func() error {
+		s := b.Status()
+		if s.State == "active" {
+			return nil
+		}
+		return errors.New(strings.TrimSpace(s.State + " " + s.Detail))
+	}
+}
+
+func frontEnd(s *server.Server) func() metrics.FrontEnd {
+	return func() metrics.FrontEnd {
+		c := s.Counters()
+		return metrics.FrontEnd{Connected: s.Connected(), Connections: c.Connections, RejectedConnections: c.RejectedConnections,
+			ClosedForOutput: c.ClosedForOutput, InputBytes: c.InputBytes, OutputBytes: c.OutputBytes, Panics: c.Panics,
+			PubSubChannels: c.PubSubChannels, PubSubPatterns: c.PubSubPatterns}
+	}
+}
+
+func withProfiles(page http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", page)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	return mux
+}
+
+func names(t *command.Table) []string {
+	var ns []string
+	for _, c := range t.All() {
+		ns = append(ns, c.Name)
+	}
+	return ns
+}
+
+// observer passes what the front end and the broker measure on to the metrics.
+type observer struct {
+	commands map[*command.Command]*metrics.Command
+	unknown  *metrics.Command
+	meter    *metrics.Broker
+	nodes    map[string]*metrics.Histogram // the broker's owner goroutine only
+}
+
+func newObserver(m *metrics.Broker, t *command.Table) *observer {
+	o := &observer{commands: map[*command.Command]*metrics.Command{}, unknown: m.Commands.For(metrics.UnknownCommand),
+		meter: m, nodes: map[string]*metrics.Histogram{}}
+	for _, c := range t.All() {
+		o.commands[c] = m.Commands.For(c.Name)
+		for _, sub := range c.Sub {
+			o.commands[sub] = o.commands[c]
+		}
+	}
+	return o
+}
+
+func (o *observer) Observe(c *command.Command, answered, failed int, seconds float64) {
+	m := o.commands[c]
+	if m == nil {
+		m = o.unknown
+	}
+	m.Observe(answered-failed, failed, time.Duration(seconds*1e9))
+}
+
+func (o *observer) WriteAcked(ack op.Ack, seconds float64) {
+	o.meter.Writes.For(ack).Observe(time.Duration(seconds*1e9), 1)
+}
+
+func (o *observer) NodeAcked(node string, seconds float64) {
+	h := o.nodes[node]
+	if h == nil {
+		h = o.meter.NodeAcks.For(node)
+		o.nodes[node] = h
+	}
+	h.Observe(time.Duration(seconds*1e9), 1)
+}
+
+// cause is the last word of a chain of network errors: "address already in use".
+func cause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+func splitAddress(addr string) (host string, port int) {
+	h, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr, 0
+	}
+	port, _ = strconv.Atoi(p)
+	return h, port
+}

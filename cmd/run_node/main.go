@@ -1,0 +1,137 @@
+// Command run_node holds one full copy of the data. It dials the broker, catches up and serves.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"brainer/internal/command"
+	"brainer/internal/config"
+	"brainer/internal/daemon"
+	"brainer/internal/link/zmq"
+	"brainer/metrics"
+	"brainer/node"
+	"brainer/node/replica"
+)
+
+// Set by the build.
+var version, revision string
+
+func main() {
+	version, revision = daemon.Version(version, revision)
+	if err := newCommand().Execute(); err != nil {
+		fmt.Fprintln(os.Stderr, "run_node:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags, as they were given.
+type options struct {
+	debug     bool
+	logFormat string
+	endpoint  string
+	broker    string
+	id        string
+	metrics   string
+	ioThreads int
+}
+
+func (o *options) flags(f *pflag.FlagSet) {
+	f.BoolVar(&o.debug, "debug", false, "log every step")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.endpoint, "node-endpoint", "", "this node's own ZeroMQ `endpoint`, where brainer-cli reads its copy: ipc, tcp or inproc")
+	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "the broker's ZeroMQ `endpoint`")
+	f.StringVar(&o.id, "id", "", "the node's `name`, the same after a restart; default: host name and endpoint")
+	f.StringVar(&o.metrics, "metrics", "", "`address` of /metrics, /healthz and /readyz; empty: none")
+	f.IntVar(&o.ioThreads, "io-threads", 1, "ZeroMQ I/O threads")
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:           "run_node",
+		Short:         "Hold one full copy of the data",
+		Long:          "run_node holds one full copy of the data. It dials the broker, catches up with the others while they\ngo on serving, and then answers the reads of its share of the keys.",
+		Args:          cobra.NoArgs,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(*cobra.Command, []string) error { return run(&o) },
+	}
+	cmd.SetVersionTemplate(daemon.VersionLine("run_node", version, revision))
+	o.flags(cmd.Flags())
+	config.Bind(cmd)
+	return cmd
+}
+
+// run wires the node, in start order, and takes it down in the reverse one.
+func run(o *options) error {
+	if o.endpoint == "" {
+		return fmt.Errorf("--node-endpoint is missing: for example ipc:///tmp/node1.sock")
+	}
+	log, err := daemon.Logger(os.Stderr, o.logFormat, o.debug)
+	if err != nil {
+		return err
+	}
+	ctx, stopSignals := daemon.Signals(log)
+	defer stopSignals()
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads})
+	if err != nil {
+		return err
+	}
+	defer transport.Close()
+
+	cfg := replica.DefaultConfig()
+	cfg.NodeID, cfg.Endpoint, cfg.Table = o.nodeID(), o.endpoint, command.NewTable()
+	cfg.Incarnation, cfg.Rand = rand.Uint64(), rand.Uint64
+	n, err := node.New(node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log})
+	if err != nil {
+		return err
+	}
+	stopMetrics, err := o.serveMetrics(n)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	log.Info("node starts", "version", version, "node", cfg.NodeID, "endpoint", n.Endpoint(), "broker", o.broker)
+	err = n.Run(ctx)
+	log.Info("node stopped")
+	return err
+}
+
+func (o *options) nodeID() string {
+	if o.id != "" {
+		return o.id
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return host + ":" + o.endpoint
+}
+
+func (o *options) serveMetrics(n *node.Node) (stop func(), err error) {
+	if o.metrics == "" {
+		return func() {}, nil
+	}
+	handler := metrics.NodeHandler(metrics.Build{Version: version, Revision: revision}, n.Metrics)
+	page, err := metrics.Listen(o.metrics, handler, n.Ready)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := page.Serve(ctx); err != nil {
+			slog.Error("metrics", "err", err)
+		}
+	}()
+	return func() { cancel(); <-done }, nil
+}

@@ -1,10 +1,18 @@
 package command
 
 import (
+	"cmp"
 	"strconv"
 
 	"brainer/internal/keyspace"
 	"brainer/resp"
+)
+
+const (
+	// stringBytesMax is the longest string, Redis's proto-max-bulk-len.
+	stringBytesMax = 512 << 20
+	// replyBytesMax bounds one reply, so that naming a large key a million times cannot exhaust a node.
+	replyBytesMax = 1 << 30
 )
 
 // Ctx is all that one execution sees. It may be used again for the next one.
@@ -23,6 +31,9 @@ type Ctx struct {
 	cmd     *Command // that is running
 	rnd     uint64
 	scratch []byte // for a value that is about to be stored
+
+	// Tests lower the limits; 0 is the constant. They must be equal on every node.
+	stringMax, replyMax int
 }
 
 // Fault is a panic in a command: a mistake in the program.
@@ -100,6 +111,25 @@ func (c *Ctx) is(i int, option string) bool { return equalFold(c.Args[i], option
 
 // wrongArity answers that the number of arguments is wrong in a way that the table cannot say.
 func (c *Ctx) wrongArity() { c.W.Error(ErrArity(c.cmd.Name)) }
+
+// tooLong says whether a string of size bytes may not grow by more; it has answered so.
+func (c *Ctx) tooLong(size, more int64) bool {
+	if size <= int64(cmp.Or(c.stringMax, stringBytesMax))-more {
+		return false
+	}
+	c.W.Error(ErrStringTooLong)
+	return true
+}
+
+// replyTooLarge ends a reply that began at start and has grown beyond all measure.
+func (c *Ctx) replyTooLarge(start int) bool {
+	if len(c.W.B)-start <= cmp.Or(c.replyMax, replyBytesMax) {
+		return false
+	}
+	c.W.B = c.W.B[:start]
+	c.W.Error(ErrReplyTooLarge)
+	return true
+}
 
 // bool answers 1 or 0.
 func (c *Ctx) bool(yes bool) {

@@ -5,9 +5,6 @@ import (
 	"runtime/debug"
 )
 
-// replyBytesMax bounds one reply, so that naming a large key a million times cannot exhaust a node.
-const replyBytesMax = 1 << 30
-
 // Execute runs the command in c.Args and writes exactly one reply. It returns the command's row, nil
 // when there is none of that name.
 func Execute(c *Ctx, t *Table) *Command {
@@ -32,10 +29,7 @@ func RunTxn(c *Ctx, t *Table, body []byte) error {
 	for rest := body; len(rest) > 0; {
 		c.Args, rest, _ = SplitCommand(rest, c.Args[:0])
 		execute(c, t)
-		if len(c.W.B)-start > replyBytesMax {
-			tooLarge = true
-			c.W.B = c.W.B[:start]
-		}
+		tooLarge = c.replyTooLarge(start) || tooLarge
 	}
 	if tooLarge {
 		c.W.B = c.W.B[:start]
@@ -71,14 +65,4 @@ func run(c *Ctx, cmd *Command) {
 	}()
 	c.cmd = cmd
 	cmd.Run(c)
-}
-
-// replyTooLarge ends a reply that began at start and has grown beyond all measure.
-func (c *Ctx) replyTooLarge(start int) bool {
-	if len(c.W.B)-start <= replyBytesMax {
-		return false
-	}
-	c.W.B = c.W.B[:start]
-	c.W.Error(ErrReplyTooLarge)
-	return true
 }

@@ -119,6 +119,37 @@ func TestTransactionThatIsNotCanonicalIsRefusedWhole(t *testing.T) {
 	}
 }
 
+func TestLimitsOfStringsAndReplies(t *testing.T) {
+	n := newTestNode(2)
+	n.ctx.stringMax, n.ctx.replyMax = 10, 40
+	long := strings.Repeat("x", 10)
+	for _, test := range []struct {
+		command, reply string
+	}{
+		{"SET k " + long, "+OK"},
+		{"APPEND k y", "-" + ErrStringTooLong},
+		{"SETRANGE k 9 ab", "-" + ErrStringTooLong},
+		{"SETRANGE k 9 y", ":10"},
+		{"APPEND new " + long + "y", ":11"}, // as in Redis, what arrived in one piece is not too long
+		{"MGET k k k k", "-" + ErrReplyTooLarge},
+		{"HSET h " + long + " " + long, ":1"},
+		{"HMGET h " + long + " " + long + " " + long, "-" + ErrReplyTooLarge},
+		{"HRANDFIELD h -3", "-" + ErrReplyTooLarge},
+		{"HRANDFIELD h -1", "*1\r\n$10\r\n" + long},
+	} {
+		if got := string(n.do(strings.Fields(test.command)...)); got != test.reply+"\r\n" {
+			t.Errorf("%s: %q, want %q", test.command, got, test.reply)
+		}
+	}
+	got := string(n.txn(t, []string{"GET", "k"}, []string{"GET", "k"}, []string{"GET", "k"}, []string{"INCR", "n"}))
+	if got != "-"+ErrTxnReplyTooLarge+"\r\n" {
+		t.Errorf("transaction: %q", got)
+	}
+	if got := string(n.do("GET", "n")); got != "$1\r\n1\r\n" {
+		t.Errorf("the end of the transaction did not run: %q", got)
+	}
+}
+
 func TestKeyspaceLinesAreInfos(t *testing.T) {
 	n := newTestNode(2)
 	n.do("SET", "a", "1")

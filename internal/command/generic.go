@@ -132,12 +132,9 @@ func runType(c *Ctx) {
 }
 
 func runRename(c *Ctx) {
-	if !c.exists(c.Args[1]) {
+	if !c.KS.Rename(c.DB, c.Args[1], c.DB, c.Args[2], c.NowMs) {
 		c.W.Error(ErrNoSuchKey)
 		return
-	}
-	if !bytes.Equal(c.Args[1], c.Args[2]) {
-		c.KS.Rename(c.DB, c.Args[1], c.DB, c.Args[2], c.NowMs)
 	}
 	c.W.OK()
 }

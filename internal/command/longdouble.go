@@ -12,7 +12,7 @@ import (
 const (
 	longDoublePrec     = 64
 	longDoubleExpMax   = 16384  // of a mantissa in [0.5, 1)
-	longDoubleExpMin   = -16445 // half of the smallest subnormal, and below, is zero
+	longDoubleExpMin   = -16445 // of half the smallest subnormal, which rounds to zero
 	longDoubleBytesMax = 5*1024 - 1
 
 	// What is past these decimal exponents is infinite or zero, whatever the digits.
@@ -141,8 +141,13 @@ func newLongDouble() *big.Float {
 
 // inRange says whether f neither overflows nor vanishes as a long double.
 func inRange(f *big.Float) bool {
-	exp := f.MantExp(nil)
-	return exp <= longDoubleExpMax && exp > longDoubleExpMin
+	mantissa := new(big.Float)
+	exp := f.MantExp(mantissa)
+	if exp == longDoubleExpMin {
+		half := big.NewFloat(0.5)
+		return mantissa.Abs(mantissa).Cmp(half) > 0
+	}
+	return exp > longDoubleExpMin && exp <= longDoubleExpMax
 }
 
 // add returns x + y; ok is false when that is infinite or not a number.

@@ -6,9 +6,6 @@ import (
 	"brainer/internal/keyspace"
 )
 
-// stringBytesMax is the longest string, Redis's proto-max-bulk-len.
-const stringBytesMax = 512 << 20
-
 func stringRows() []Row {
 	return []Row{
 		{
@@ -425,8 +422,7 @@ func runAppend(c *Ctx) {
 		return
 	}
 	tail := c.Args[2]
-	if found && len(v.String)+len(tail) > stringBytesMax {
-		c.W.Error(ErrStringTooLong)
+	if found && c.tooLong(int64(len(v.String)), int64(len(tail))) {
 		return
 	}
 	c.W.Int(int64(c.KS.AppendString(c.DB, c.Args[1], tail, c.NowMs)))
@@ -485,8 +481,7 @@ func runSetRange(c *Ctx) {
 		c.W.Int(int64(len(v.String)))
 		return
 	}
-	if offset > stringBytesMax-int64(len(part)) {
-		c.W.Error(ErrStringTooLong)
+	if c.tooLong(offset, int64(len(part))) {
 		return
 	}
 	c.W.Int(int64(c.KS.SetRange(c.DB, c.Args[1], int(offset), part, c.NowMs)))

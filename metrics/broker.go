@@ -6,79 +6,27 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"brainer/internal/op"
 )
 
-// Broker is what a broker counts as it works.
+// Broker is what a broker counts as it works. Its parts are for the goroutines that do the work:
+// each resolves its children once (Commands.For, Writes.For, NodeAcks.For) and keeps them.
 type Broker struct {
 	Commands *Commands
+	Writes   *Writes
+	NodeAcks *NodeAcks
 
 	reasons []string
-	writes  struct{ all, primary, number Histogram } // by the rule that the write waited for
-
-	mu       sync.Mutex
-	nodeAcks map[string]*Histogram
 }
 
 // NewBroker knows the commands by the names of the command table; any other is counted as unknown.
 // evictionReasons are why a node may leave the in-sync set: each has a series from the start, so that
 // the first time is seen as an increase.
-func NewBroker(commands, evictionReasons []string) *Broker {
-	return &Broker{Commands: newCommands(commands), reasons: evictionReasons, nodeAcks: map[string]*Histogram{}}
-}
-
-// WriteAcked counts a write that was acknowledged under the rule. All numbers are counted as one
-// rule, so that clients cannot make up series.
-func (b *Broker) WriteAcked(ack op.Ack, seconds float64) {
-	h := &b.writes.number
-	switch ack {
-	case op.AckAll, op.AckDefault:
-		h = &b.writes.all
-	case op.AckPrimary:
-		h = &b.writes.primary
-	}
-	h.Observe(seconds, 1)
-}
-
-// NodeAcked counts a batch that the node has acknowledged.
-func (b *Broker) NodeAcked(node string, seconds float64) {
-	b.mu.Lock()
-	h := b.nodeAcks[node]
-	if h == nil {
-		h = &Histogram{}
-		b.nodeAcks[node] = h
-	}
-	b.mu.Unlock()
-	h.Observe(seconds, 1)
-}
-
-func (b *Broker) eachNode(visit func(node string, h *Histogram)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, node := range slices.Sorted(maps.Keys(b.nodeAcks)) {
-		visit(node, b.nodeAcks[node])
-	}
-}
-
-// keepNodes drops what was counted for nodes that the status no longer lists: they were forgotten.
-func (b *Broker) keepNodes(s *op.Status) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for node := range b.nodeAcks {
-		if !slices.ContainsFunc(s.Nodes, func(n op.NodeStatus) bool { return n.ID == node }) {
-			delete(b.nodeAcks, node)
-		}
-	}
-}
-
-func (b *Broker) evictions(happened map[string]uint64) map[string]uint64 {
-	all := make(map[string]uint64, len(b.reasons))
-	for _, reason := range b.reasons {
-		all[reason] = 0
-	}
-	maps.Copy(all, happened)
-	return all
+func NewBroker(commands []string, evictionReasons ...string) *Broker {
+	return &Broker{Commands: newCommands(commands), Writes: &Writes{}, NodeAcks: &NodeAcks{of: map[string]*Histogram{}},
+		reasons: evictionReasons}
 }
 
 // FrontEnd is what the front end knows about itself at one moment; totals count from the start.
@@ -95,15 +43,23 @@ type FrontEnd struct {
 func (b *Broker) Handler(build Build, status func() op.Status, frontEnd func() FrontEnd) http.Handler {
 	known := func() *op.Status {
 		s := status()
-		b.keepNodes(&s)
+		b.NodeAcks.show(s.Nodes)
 		s.NodesEvicted = b.evictions(s.NodesEvicted)
 		return &s
 	}
 	return handler(
-		newCollector(statusRows, known),
-		newCollector(workRows, func() *Broker { return b }),
+		inOrder{newCollector(statusRows, known), newCollector(workRows, func() *Broker { return b })},
 		newCollector(frontEndRows, func() *FrontEnd { f := frontEnd(); return &f }),
 		newCollector(buildRows, func() Build { return build }))
+}
+
+func (b *Broker) evictions(happened map[string]uint64) map[string]uint64 {
+	all := make(map[string]uint64, len(b.reasons))
+	for _, reason := range b.reasons {
+		all[reason] = 0
+	}
+	maps.Copy(all, happened)
+	return all
 }
 
 // UnknownCommand is the label of a command that is not in the table, so that what clients make up
@@ -121,7 +77,7 @@ func newCommands(names []string) *Commands {
 	return c
 }
 
-// For returns the counters of the command; the caller may keep them.
+// For returns the counters of the command; the caller keeps them.
 func (c *Commands) For(name string) *Command {
 	if m := c.of[name]; m != nil {
 		return m
@@ -144,16 +100,67 @@ type Command struct {
 	durations  Histogram
 }
 
-// Observe counts ok successes and failed errors that took that long each, as the commands of one
-// pipeline do.
-func (c *Command) Observe(ok, failed int, seconds float64) {
+// Observe counts ok successes and failed errors that took d each, as the commands of one pipeline do.
+func (c *Command) Observe(ok, failed int, d time.Duration) {
 	if ok > 0 {
 		c.ok.Add(uint64(ok))
 	}
 	if failed > 0 {
 		c.failed.Add(uint64(failed))
 	}
-	c.durations.Observe(seconds, ok+failed)
+	c.durations.Observe(d, ok+failed)
+}
+
+// Writes measures acknowledgements by the rule that they waited for.
+type Writes struct{ all, primary, number Histogram }
+
+// For returns the histogram of the rule. Numbers share one, so that clients cannot make up series.
+func (w *Writes) For(ack op.Ack) *Histogram {
+	switch ack {
+	case op.AckPrimary:
+		return &w.primary
+	case op.AckAll, op.AckDefault:
+		return &w.all
+	}
+	return &w.number
+}
+
+// NodeAcks measures how fast each node acknowledges.
+type NodeAcks struct {
+	mu    sync.Mutex
+	of    map[string]*Histogram
+	shown []string // the nodes that the last status listed; what was forgotten has no series
+}
+
+// For returns the histogram of the node; the caller keeps it.
+func (a *NodeAcks) For(node string) *Histogram {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h := a.of[node]
+	if h == nil {
+		h = &Histogram{}
+		a.of[node] = h
+	}
+	return h
+}
+
+func (a *NodeAcks) show(nodes []op.NodeStatus) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.shown = a.shown[:0]
+	for i := range nodes {
+		a.shown = append(a.shown, nodes[i].ID)
+	}
+}
+
+func (a *NodeAcks) each(visit func(node string, h *Histogram)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, node := range a.shown {
+		if h := a.of[node]; h != nil {
+			visit(node, h)
+		}
+	}
 }
 
 // Build says what is running.

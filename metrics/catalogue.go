@@ -111,12 +111,14 @@ var workRows = []row[*Broker]{
 		}},
 	{"brainer_write_duration_seconds", histogram, "Time from ordering a write to its acknowledgement, by the rule it waits for: all, primary or number.", labels{"ack"},
 		func(b *Broker, out sink) {
-			out.histogram(&b.writes.all, "all")
-			out.histogram(&b.writes.primary, "primary")
-			out.histogram(&b.writes.number, "number")
+			out.histogram(&b.Writes.all, "all")
+			out.histogram(&b.Writes.primary, "primary")
+			out.histogram(&b.Writes.number, "number")
 		}},
 	{"brainer_node_ack_duration_seconds", histogram, "Time from sending a batch to the node to its acknowledgement.", labels{"node"},
-		func(b *Broker, out sink) { b.eachNode(func(node string, h *Histogram) { out.histogram(h, node) }) }},
+		func(b *Broker, out sink) {
+			b.NodeAcks.each(func(node string, h *Histogram) { out.histogram(h, node) })
+		}},
 }
 
 // frontEndRows are computed from the front end's state at the moment of the scrape.
@@ -145,20 +147,22 @@ var frontEndRows = []row[*FrontEnd]{
 var nodeRows = []row[*NodeStatus]{
 	{"brainer_replica_info", gauge, "Always 1; the label is the node's id.", labels{"node"},
 		func(s *NodeStatus, out sink) { out.value(1, s.ID) }},
-	{"brainer_replica_connected", gauge, "1 while the node has a session with a broker.", nil,
-		func(s *NodeStatus, out sink) { out.flag(s.Connected) }},
-	{"brainer_replica_in_sync", gauge, "1 while the broker counts this copy as in sync, as far as the node knows.", nil,
-		func(s *NodeStatus, out sink) { out.flag(s.InSync) }},
-	{"brainer_replica_state", gauge, "1 for the state that the copy is in, 0 for the others.", labels{"state"},
-		func(s *NodeStatus, out sink) { out.oneHot(ReplicaStates, s.State) }},
+	{"brainer_replica_session_state", gauge, "1 for the state of the node's session with the broker, 0 for the others.", labels{"state"},
+		func(s *NodeStatus, out sink) { out.oneHot(SessionStates, s.Session) }},
+	{"brainer_replica_sessions_total", counter, "Sessions opened with a broker.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Sessions)) }},
 	{"brainer_replica_epoch", gauge, "Highest epoch that the node has seen.", nil,
 		func(s *NodeStatus, out sink) { out.value(float64(s.Epoch)) }},
 	{"brainer_replica_applied_index", gauge, "Last index that the node has applied.", nil,
 		func(s *NodeStatus, out sink) { out.value(float64(s.Applied)) }},
-	{"brainer_replica_safe_index", gauge, "Index up to which the whole in-sync set has applied, as far as the node knows.", nil,
-		func(s *NodeStatus, out sink) { out.value(float64(s.Safe)) }},
+	{"brainer_replica_entries_applied_total", counter, "Entries applied.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.EntriesApplied)) }},
+	{"brainer_replica_reads_total", counter, "Reads answered.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.Reads)) }},
 	{"brainer_replica_command_panics_total", counter, "Commands that panicked and were answered as an internal error.", nil,
 		func(s *NodeStatus, out sink) { out.value(float64(s.CommandPanics)) }},
+	{"brainer_replica_busy_seconds", gauge, "How long the entry that is being applied has been running.", nil,
+		func(s *NodeStatus, out sink) { out.value(s.BusySeconds) }},
 	{"brainer_replica_keys", gauge, "Keys of this copy.", nil,
 		func(s *NodeStatus, out sink) { out.value(float64(s.Keys)) }},
 	{"brainer_replica_used_memory_bytes", gauge, "Memory of this copy, counted logically.", nil,
@@ -167,6 +171,8 @@ var nodeRows = []row[*NodeStatus]{
 		func(s *NodeStatus, out sink) { out.value(float64(s.LoadKeysDone)) }},
 	{"brainer_replica_load_keys_expected", gauge, "Keys of the snapshot that is being loaded; 0 when none is.", nil,
 		func(s *NodeStatus, out sink) { out.value(float64(s.LoadKeysTotal)) }},
+	{"brainer_replica_load_bytes_done", gauge, "Bytes of the snapshot loaded so far; 0 when none is being loaded.", nil,
+		func(s *NodeStatus, out sink) { out.value(float64(s.LoadBytesDone)) }},
 }
 
 // buildRows are the same on a broker and on a node.

@@ -4,22 +4,25 @@ import "net/http"
 
 // NodeStatus is what a node knows about itself at one moment.
 type NodeStatus struct {
-	ID            string
-	Connected     bool   // it has a session with a broker
-	State         string // one of ReplicaStates
-	InSync        bool
-	Epoch         uint64
-	Applied, Safe uint64
-	Keys          int64
-	UsedMemory    int64
-	CommandPanics uint64
+	ID             string
+	Session        string // one of SessionStates
+	Sessions       uint64 // opened since the start
+	Epoch          uint64
+	Applied        uint64
+	EntriesApplied uint64
+	Reads          uint64
+	CommandPanics  uint64
+	BusySeconds    float64 // of the entry that is being applied; 0 when none is
+	Keys           int64
+	UsedMemory     int64
 
-	LoadKeysDone, LoadKeysTotal int64 // while a snapshot is loaded, else 0
+	// While a snapshot is loaded, else 0.
+	LoadKeysDone, LoadKeysTotal int64
+	LoadBytesDone               int64
 }
 
-// ReplicaStates are the values of NodeStatus.State: a snapshot is being loaded; it catches up with
-// the order, or has lost its place in the in-sync set; it serves.
-var ReplicaStates = []string{"loading", "replay", "live"}
+// SessionStates are the values of NodeStatus.Session.
+var SessionStates = []string{"down", "hello", "loading", "replay", "live"}
 
 // NodeHandler is a node's /metrics. status is called once per scrape, from any goroutine.
 func NodeHandler(build Build, status func() NodeStatus) http.Handler {

@@ -53,6 +53,21 @@ func (c *collector[S]) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// inOrder collects one after the other; a registry collects all at once.
+type inOrder []prometheus.Collector
+
+func (cs inOrder) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range cs {
+		c.Describe(ch)
+	}
+}
+
+func (cs inOrder) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range cs {
+		c.Collect(ch)
+	}
+}
+
 // sink takes the series of one metric.
 type sink struct {
 	ch   chan<- prometheus.Metric

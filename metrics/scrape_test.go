@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"brainer/internal/op"
 )
@@ -28,13 +29,13 @@ func busy() op.Status {
 }
 
 func busyBroker() *Broker {
-	b := NewBroker([]string{"get", "set", "object|encoding"}, []string{"heartbeat", "stalled"})
-	b.Commands.For("get").Observe(15, 1, 300e-6)
-	b.Commands.For("made-up-by-a-client").Observe(0, 1, 1e-6)
-	b.WriteAcked(op.AckAll, 1e-3)
-	b.WriteAcked(2, 1e-3)
-	b.WriteAcked(3, 1e-3)
-	b.NodeAcked("n1", 1e-3)
+	b := NewBroker([]string{"get", "set", "object|encoding"}, "heartbeat", "stalled")
+	b.Commands.For("get").Observe(15, 1, 300*time.Microsecond)
+	b.Commands.For("made-up-by-a-client").Observe(0, 1, time.Microsecond)
+	for _, ack := range []op.Ack{op.AckAll, 2, 3} {
+		b.Writes.For(ack).Observe(time.Millisecond, 1)
+	}
+	b.NodeAcks.For("n1").Observe(time.Millisecond, 1)
 	return b
 }
 
@@ -44,8 +45,8 @@ func busyFrontEnd() FrontEnd {
 }
 
 func busyNode() NodeStatus {
-	return NodeStatus{ID: "n1", Connected: true, State: "loading", Epoch: 3, Applied: 5, Safe: 4, CommandPanics: 1,
-		Keys: 8, UsedMemory: 9, LoadKeysDone: 1, LoadKeysTotal: 2}
+	return NodeStatus{ID: "n1", Session: "loading", Sessions: 2, Epoch: 3, Applied: 5, EntriesApplied: 6, Reads: 7,
+		CommandPanics: 1, BusySeconds: 0.5, Keys: 8, UsedMemory: 9, LoadKeysDone: 1, LoadKeysTotal: 2, LoadBytesDone: 3}
 }
 
 func scrapeBroker(t testing.TB, b *Broker, s op.Status) string {
@@ -161,12 +162,11 @@ func TestUnknownEtaIsAbsent(t *testing.T) {
 
 func TestForgottenNodeHasNoSeries(t *testing.T) {
 	b, s := busyBroker(), busy()
-	b.NodeAcked("n3", 1)
+	b.NodeAcks.For("n3").Observe(time.Second, 1)
 	if !strings.Contains(scrapeBroker(t, b, s), `node="n3"`) {
 		t.Fatal("n3 has no series before it is forgotten")
 	}
 	s.Nodes = s.Nodes[:2]
-	scrapeBroker(t, b, s) // the first scrape finds out
 	if strings.Contains(scrapeBroker(t, b, s), `node="n3"`) {
 		t.Error("n3 has series although it is forgotten")
 	}

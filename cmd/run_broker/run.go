@@ -39,6 +39,9 @@ func run(o *options) error {
 	ctx, stopSignals := daemon.Signals(log)
 	defer stopSignals()
 
+	if o.stateDir == "" {
+		o.stateDir = defaultStateDir()
+	}
 	store, err := broker.OpenFileStore(o.stateDir)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ const drainFor = 2 * time.Second
 // Server answers /metrics, /healthz (the process is alive) and /readyz.
 type Server struct {
 	listener net.Listener
+	mux      *http.ServeMux
 	http     http.Server
 }
 
@@ -43,7 +45,7 @@ func Listen(addr string, metrics http.Handler, ready func() error) (*Server, err
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	return &Server{listener: l, http: http.Server{
+	return &Server{listener: l, mux: mux, http: http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -51,6 +53,16 @@ func Listen(addr string, metrics http.Handler, ready func() error) (*Server, err
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}}, nil
+}
+
+// Profiles adds Go's profiles at /debug/pprof/. It is called before Serve, and lifts the bound on
+// how long an answer takes: a profile takes as long as it is asked for.
+func (s *Server) Profiles() {
+	s.http.WriteTimeout = 0
+	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 }
 
 // Addr is where it listens (the port that the system chose for host:0).

@@ -17,11 +17,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start serves on a port of the system's choice until stop, which returns what Serve returned.
-func start(t *testing.T, pages http.Handler, ready func() error) (url string, stop func() error) {
+func start(t *testing.T, pages http.Handler, ready func() error, with ...func(*Server)) (url string, stop func() error) {
 	t.Helper()
 	s, err := Listen("127.0.0.1:0", pages, ready)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, w := range with {
+		w(s)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -67,6 +70,23 @@ func TestPages(t *testing.T) {
 	}
 	if code, _ := get(t, url+"/else"); code != 404 {
 		t.Errorf("/else: %d", code)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProfilesAreServedOnlyWhenAsked(t *testing.T) {
+	url, stop := start(t, http.NotFoundHandler(), nil)
+	if code, _ := get(t, url+"/debug/pprof/heap"); code != 404 {
+		t.Errorf("not asked for: %d", code)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	url, stop = start(t, http.NotFoundHandler(), nil, (*Server).Profiles)
+	if code, body := get(t, url+"/debug/pprof/heap?debug=1"); code != 200 || !strings.HasPrefix(body, "heap profile:") {
+		t.Errorf("%d: %.100s", code, body)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)

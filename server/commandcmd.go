@@ -50,7 +50,7 @@ func commandInfo(c *client, args [][]byte, w *resp.Writer) {
 		if row := c.named(name); row != nil {
 			row.WriteInfo(w)
 		} else {
-			w.NullArray()
+			w.Null()
 		}
 	}
 }

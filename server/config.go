@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,18 +190,23 @@ func (st *settings) setOutputLimits(value string) error {
 
 func configGet(c *client, args [][]byte, w *resp.Writer) {
 	p := c.srv.params
-	var found []string
-	for _, name := range p.names {
-		if slices.ContainsFunc(args[2:], func(pattern []byte) bool {
-			return command.Match([]byte(strings.ToLower(string(pattern))), []byte(name))
-		}) {
-			found = append(found, name)
+	found := map[string]string{} // how the client wrote it, or the name -> value
+	for _, arg := range args[2:] {
+		pattern := strings.ToLower(string(arg))
+		if param, ok := p.byName[pattern]; ok {
+			found[string(arg)] = param.Get()
+			continue
+		}
+		for _, name := range p.names {
+			if command.Match([]byte(pattern), []byte(name)) {
+				found[name] = p.byName[name].Get()
+			}
 		}
 	}
 	w.Map(len(found))
-	for _, name := range found {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
 		w.BulkString(name)
-		w.BulkString(p.byName[name].Get())
+		w.BulkString(found[name])
 	}
 }
 

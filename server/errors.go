@@ -7,7 +7,7 @@ const (
 	errNoAuth       = "NOAUTH Authentication required."
 	errWrongPass    = "WRONGPASS invalid username-password pair or user is disabled."
 	errNoPassword   = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
-	errHelloAuth    = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+	errHelloAuth    = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 	errProtoVersion = "ERR Protocol version is not an integer or out of range"
 	errNoProto      = "NOPROTO unsupported protocol version"
 	errClientName   = "ERR Client names cannot contain spaces, newlines or special characters."
@@ -60,10 +60,7 @@ func errConfigUnknown(name string) string {
 func errConfigSet(name, why string) string {
 	return "ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + why
 }
-func errUnknownSubcommand(sub []byte, command string) string {
-	return "ERR unknown subcommand '" + string(sub[:min(len(sub), 128)]) + "'. Try " + command + " HELP."
-}
 
 func errSubcommandArity(sub, command string) string {
-	return "ERR Unknown subcommand or wrong number of arguments for '" + sub + "'. Try " + command + " HELP."
+	return "ERR unknown subcommand or wrong number of arguments for '" + sub + "'. Try " + command + " HELP."
 }

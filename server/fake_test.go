@@ -29,6 +29,8 @@ type fakeBackend struct {
 	hold   chan struct{}          // when set, answering waits for it
 	seen   func(*op.Op)           // when set, called for every Op before it runs
 
+	nodes atomic.Int32 // 1 or 2, in Status
+
 	// Of the goroutine.
 	ctx     command.Ctx
 	index   uint64
@@ -70,12 +72,13 @@ func (b *fakeBackend) close() {
 
 func (b *fakeBackend) Status() op.Status {
 	index := b.tail.Load()
+	nodes := []op.NodeStatus{
+		{ID: "n1", Endpoint: "inproc://node", State: "live", Up: true, InSync: true, Embedded: true, Applied: index},
+		{ID: "n2", Endpoint: "tcp://127.0.0.1:7001", State: "live", Up: true, InSync: true, Applied: index},
+	}
 	return op.Status{
 		State: "active", Leader: true, Epoch: 1, ViewNo: 1, Index: index, Safe: index, MinInSync: 1, Ack: op.AckAll,
-		Nodes: []op.NodeStatus{
-			{ID: "n1", Endpoint: "inproc://node", State: "live", Up: true, InSync: true, Embedded: true, Applied: index},
-			{ID: "n2", Endpoint: "tcp://127.0.0.1:7001", State: "live", Up: true, InSync: true, Applied: index},
-		},
+		Nodes: nodes[:max(1, int(b.nodes.Load()))],
 	}
 }
 
@@ -141,7 +144,7 @@ func (b *fakeBackend) execute(o *op.Op) []byte {
 		delete(b.watches, o.Token)
 		c.W.OK()
 	case op.Barrier:
-		c.W.Int(1)
+		c.W.Int(int64(max(1, b.nodes.Load()) - 1))
 	}
 	return bytes.Clone(c.W.B)
 }

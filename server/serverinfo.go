@@ -52,5 +52,5 @@ func debugCommand(_ *client, args [][]byte, w *resp.Writer) {
 			return
 		}
 	}
-	w.Error(errUnknownSubcommand(args[1], "DEBUG"))
+	w.Error(errSubcommandArity(string(args[1][:min(len(args[1]), 128)]), "DEBUG"))
 }

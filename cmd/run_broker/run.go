@@ -73,15 +73,17 @@ func run(o *options) error {
 	b.SetServe(func(c net.Conn) { _ = front.ServeConn(c) })
 
 	var background tasks
-	var page *metrics.Server
+	metricsAddr := ""
 	if o.metrics != "" {
 		handler := meter.Handler(metrics.Build{Version: version, Revision: revision}, b.Status, frontEnd(front))
 		if o.pprof {
 			handler = withProfiles(handler)
 		}
-		if page, err = metrics.Listen(o.metrics, handler, ready(b)); err != nil {
+		page, err := metrics.Listen(o.metrics, handler, ready(b))
+		if err != nil {
 			return err
 		}
+		metricsAddr = page.Addr()
 		background.start("metrics", page.Serve)
 	}
 	brokerFailed := background.start("broker", b.Run)
@@ -92,7 +94,7 @@ func run(o *options) error {
 		}
 	}()
 	log.Info("broker starts", "version", version, "listen", listener.Addr().String(), "broker", b.Endpoint(),
-		"metrics", o.metrics, "state_dir", o.stateDir, "embedded", o.embedded, "ack", o.ack)
+		"metrics", metricsAddr, "state_dir", o.stateDir, "embedded", o.embedded, "ack", o.ack)
 
 	select {
 	case err = <-brokerFailed:

@@ -94,12 +94,12 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
-	stopMetrics, err := o.serveMetrics(n)
+	metricsAddr, stopMetrics, err := o.serveMetrics(n)
 	if err != nil {
 		return err
 	}
 	defer stopMetrics()
-	log.Info("node starts", "version", version, "node", cfg.NodeID, "endpoint", n.Endpoint(), "broker", o.broker)
+	log.Info("node starts", "version", version, "node", cfg.NodeID, "endpoint", n.Endpoint(), "broker", o.broker, "metrics", metricsAddr)
 	err = n.Run(ctx)
 	log.Info("node stopped")
 	return err
@@ -116,14 +116,14 @@ func (o *options) nodeID() string {
 	return host + ":" + o.endpoint
 }
 
-func (o *options) serveMetrics(n *node.Node) (stop func(), err error) {
+func (o *options) serveMetrics(n *node.Node) (addr string, stop func(), err error) {
 	if o.metrics == "" {
-		return func() {}, nil
+		return "", func() {}, nil
 	}
 	handler := metrics.NodeHandler(metrics.Build{Version: version, Revision: revision}, n.Metrics)
 	page, err := metrics.Listen(o.metrics, handler, n.Ready)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -133,5 +133,5 @@ func (o *options) serveMetrics(n *node.Node) (stop func(), err error) {
 			slog.Error("metrics", "err", err)
 		}
 	}()
-	return func() { cancel(); <-done }, nil
+	return page.Addr(), func() { cancel(); <-done }, nil
 }

@@ -26,5 +26,5 @@ EXPOSE 6379 9620 9621 9622
 STOPSIGNAL SIGTERM
 # A node's container replaces this check (see deploy/compose.yaml).
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["brainer-cli", "redis://127.0.0.1:6379", "PING"]
+  CMD brainer-cli "redis://${BRAINER_REQUIREPASS:+:$BRAINER_REQUIREPASS@}127.0.0.1:6379" PING
 CMD ["run_broker", "--listen", "0.0.0.0:6379", "--broker", "tcp://0.0.0.0:9620", "--metrics", "0.0.0.0:9621", "--state-dir", "/var/lib/brainer"]

@@ -75,6 +75,13 @@ type randomFields struct {
 	withValues bool
 }
 
+// few says whether n picks are so few that each may look its field up by number, which takes the
+// longer the larger the hash is. Many go through the hash once.
+func (r randomFields) few(n int) bool {
+	const lookupCost = 32 // in steps of going through
+	return n < r.h.Len()/lookupCost
+}
+
 // repeated answers n independent picks.
 func (r randomFields) repeated(n int64) {
 	start := len(r.c.W.B)
@@ -83,24 +90,58 @@ func (r randomFields) repeated(n int64) {
 		r.c.W.Error(ErrReplyTooLarge)
 		return
 	}
+	at := r.h.At
+	if !r.few(int(n)) {
+		at = r.all()
+	}
 	r.head(int(n))
 	for range n {
-		r.field(r.c.below(r.h.Len()))
+		r.field(at(r.c.below(r.h.Len())))
 		if r.c.replyTooLarge(start) {
 			return
 		}
 	}
 }
 
-// distinct answers n different fields in the hash's order (Knuth, volume 2, 3.4.2, algorithm S).
+// all returns Hash.At for many calls.
+func (r randomFields) all() (at func(int) (field, value []byte)) {
+	pairs := make([][2][]byte, 0, r.h.Len())
+	r.h.Each(func(field, value []byte) bool {
+		pairs = append(pairs, [2][]byte{field, value})
+		return true
+	})
+	return func(i int) (field, value []byte) { return pairs[i][0], pairs[i][1] }
+}
+
+// distinct answers n different fields.
 func (r randomFields) distinct(n int) {
 	r.head(n)
-	size := r.h.Len()
-	for i := 0; n > 0; i++ {
-		if r.c.below(size-i) < n {
-			r.field(i)
+	if r.few(n) {
+		r.distinctFew(n)
+		return
+	}
+	// Knuth, volume 2, 3.4.2, algorithm S.
+	left := r.h.Len()
+	r.h.Each(func(field, value []byte) bool {
+		if r.c.below(left) < n {
+			r.field(field, value)
 			n--
 		}
+		left--
+		return n > 0
+	})
+}
+
+// distinctFew is Floyd's algorithm (Bentley, Programming Pearls, 1987): n steps, whatever the size.
+func (r randomFields) distinctFew(n int) {
+	picked := make(map[int]bool, n)
+	for size := r.h.Len() - n + 1; size <= r.h.Len(); size++ {
+		i := r.c.below(size)
+		if picked[i] {
+			i = size - 1
+		}
+		picked[i] = true
+		r.field(r.h.At(i))
 	}
 }
 
@@ -111,8 +152,7 @@ func (r randomFields) head(n int) {
 	r.c.W.Array(n)
 }
 
-func (r randomFields) field(i int) {
-	field, value := r.h.At(i)
+func (r randomFields) field(field, value []byte) {
 	if r.withValues && r.c.W.Proto >= 3 {
 		r.c.W.Array(2)
 	}

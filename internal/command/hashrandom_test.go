@@ -1,41 +1,50 @@
 package command
 
 import (
+	"math"
 	"strconv"
 	"testing"
 
 	"brainer/internal/redistest"
 )
 
-// TestHRandFieldPicksEveryFieldAlike: each of 10 fields is expected in 3 of 10 replies of 3 distinct
-// ones, and in 1 of 10 picks with repetition. The seeds are fixed; the bounds are five deviations.
+// TestHRandFieldPicksEveryFieldAlike counts how often each field is picked. The seeds are fixed; the
+// bounds are five standard deviations.
 func TestHRandFieldPicksEveryFieldAlike(t *testing.T) {
-	n := newTestNode(2)
-	const fields, rounds = 10, 4000
-	for i := range fields {
-		n.do("HSET", "h", strconv.Itoa(i), "v")
-	}
 	for _, test := range []struct {
-		args     []string
-		low, top int
+		fields int
+		count  string // none: one pick
+		picks  float64
 	}{
-		{[]string{"HRANDFIELD", "h", "3"}, 1055, 1345},
-		{[]string{"HRANDFIELD", "h", "-3"}, 1036, 1364},
-		{[]string{"HRANDFIELD", "h"}, 305, 495},
+		{10, "", 1}, {10, "3", 3}, {10, "-3", 3}, {200, "5", 5}, {200, "-5", 5}, {200, "100", 100}, {600, "3", 3},
 	} {
+		const mean = 100
+		rounds := int(mean * float64(test.fields) / test.picks)
+		n := newTestNode(2)
+		for i := range test.fields {
+			n.do("HSET", "h", strconv.Itoa(i), "v")
+		}
+		args := []string{"HRANDFIELD", "h"}
+		if test.count != "" {
+			args = append(args, test.count)
+		}
 		picked := map[string]int{}
 		for range rounds {
-			reply := redistest.Parse(n.do(test.args...))
+			reply := redistest.Parse(n.do(args...))
 			for _, v := range append(reply.Elems, reply) {
 				if v.Kind == '$' {
 					picked[v.Text]++
 				}
 			}
 		}
-		for field, times := range picked {
-			if times < test.low || times > test.top || len(picked) != fields {
-				t.Errorf("%v: field %s %d times of %d, not %d to %d", test.args, field, times, rounds, test.low, test.top)
-			}
+		least, most := rounds, 0
+		for _, times := range picked {
+			least, most = min(least, times), max(most, times)
+		}
+		bound := int(5 * math.Sqrt(mean))
+		if least < mean-bound || most > mean+bound || len(picked) != test.fields {
+			t.Errorf("%d of %d fields, %v: picked %d to %d times, not %d±%d",
+				len(picked), test.fields, args, least, most, mean, bound)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func runIncrByFloat(c *Ctx) {
 		c.W.Error(ErrNotFinite)
 		return
 	}
-	c.scratch = sum.append(c.scratch[:0])
-	c.KS.SetStringForm(c.DB, c.Args[1], c.scratch, keyspace.FormPlain, v.DeadlineMs, c.NowMs)
-	c.W.Bulk(c.scratch)
+	text := sum.append(c.scratch[:0])
+	c.KS.SetStringForm(c.DB, c.Args[1], text, keyspace.FormPlain, v.DeadlineMs, c.NowMs)
+	c.W.Bulk(text)
 }

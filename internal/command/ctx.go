@@ -30,7 +30,7 @@ type Ctx struct {
 
 	cmd     *Command // that is running
 	rnd     uint64
-	scratch []byte // for a value that is about to be stored
+	scratch [32]byte // for a number that is about to be stored or answered
 
 	// Tests lower the limits; 0 is the constant. They must be equal on every node.
 	stringMax, replyMax int
@@ -142,6 +142,5 @@ func (c *Ctx) bool(yes bool) {
 
 // formatInt returns n in decimal, in the scratch buffer.
 func (c *Ctx) formatInt(n int64) []byte {
-	c.scratch = strconv.AppendInt(c.scratch[:0], n, 10)
-	return c.scratch
+	return strconv.AppendInt(c.scratch[:0], n, 10)
 }

@@ -119,24 +119,6 @@ func hashRows() []Row {
 			Run:     runHVals,
 		},
 		{
-			Name: "hincrby", Arity: 4, Flags: Write | DenyOOM | Fast,
-			KeySpec: []string{"RW access update @1"},
-			ACL:     "hash",
-			Group:   "hash", Since: "2.0.0", Complexity: "O(1)",
-			Summary: "Increment the integer value of a hash field by the given number",
-			ArgSpec: "key<key>#0 field increment<integer>",
-			Run:     runHIncrBy,
-		},
-		{
-			Name: "hincrbyfloat", Arity: 4, Flags: Write | DenyOOM | Fast,
-			KeySpec: []string{"RW access update @1"},
-			ACL:     "hash",
-			Group:   "hash", Since: "2.6.0", Complexity: "O(1)",
-			Summary: "Increment the float value of a hash field by the given amount",
-			ArgSpec: "key<key>#0 field increment<double>",
-			Run:     runHIncrByFloat,
-		},
-		{
 			Name: "hscan", Arity: -3, Flags: ReadOnly,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "hash",
@@ -145,16 +127,6 @@ func hashRows() []Row {
 			Summary: "Incrementally iterate hash fields and associated values",
 			ArgSpec: "key<key>#0 cursor<integer> pattern<pattern>!MATCH? count<integer>!COUNT?",
 			Run:     runHScan,
-		},
-		{
-			Name: "hrandfield", Arity: -2, Flags: ReadOnly | Random,
-			KeySpec: []string{"RO access @1"},
-			ACL:     "hash",
-			Tips:    []string{"nondeterministic_output"},
-			Group:   "hash", Since: "6.2.0", Complexity: "O(N) where N is the number of fields returned",
-			Summary: "Get one or multiple random fields from a hash",
-			ArgSpec: "key<key>#0 options<block>?(count<integer> withvalues=WITHVALUES?)",
-			Run:     runHRandField,
 		},
 	}
 }

@@ -1,5 +1,28 @@
 package command
 
+func hashCounterRows() []Row {
+	return []Row{
+		{
+			Name: "hincrby", Arity: 4, Flags: Write | DenyOOM | Fast,
+			KeySpec: []string{"RW access update @1"},
+			ACL:     "hash",
+			Group:   "hash", Since: "2.0.0", Complexity: "O(1)",
+			Summary: "Increment the integer value of a hash field by the given number",
+			ArgSpec: "key<key>#0 field increment<integer>",
+			Run:     runHIncrBy,
+		},
+		{
+			Name: "hincrbyfloat", Arity: 4, Flags: Write | DenyOOM | Fast,
+			KeySpec: []string{"RW access update @1"},
+			ACL:     "hash",
+			Group:   "hash", Since: "2.6.0", Complexity: "O(1)",
+			Summary: "Increment the float value of a hash field by the given amount",
+			ArgSpec: "key<key>#0 field increment<double>",
+			Run:     runHIncrByFloat,
+		},
+	}
+}
+
 func runHIncrBy(c *Ctx) {
 	delta, ok := c.int(3)
 	if !ok {
@@ -52,8 +75,8 @@ func runHIncrByFloat(c *Ctx) {
 		c.W.Error(ErrNotFinite)
 		return
 	}
-	c.scratch = sum.append(c.scratch[:0])
+	text := sum.append(c.scratch[:0])
 	w := c.KS.HashForWrite(c.DB, c.Args[1], c.NowMs)
-	w.Set(c.Args[2], c.scratch)
-	c.W.Bulk(c.scratch)
+	w.Set(c.Args[2], text)
+	c.W.Bulk(text)
 }

@@ -7,6 +7,21 @@ import (
 	"brainer/internal/keyspace"
 )
 
+func hashRandomRows() []Row {
+	return []Row{
+		{
+			Name: "hrandfield", Arity: -2, Flags: ReadOnly | Random,
+			KeySpec: []string{"RO access @1"},
+			ACL:     "hash",
+			Tips:    []string{"nondeterministic_output"},
+			Group:   "hash", Since: "6.2.0", Complexity: "O(N) where N is the number of fields returned",
+			Summary: "Get one or multiple random fields from a hash",
+			ArgSpec: "key<key>#0 options<block>?(count<integer> withvalues=WITHVALUES?)",
+			Run:     runHRandField,
+		},
+	}
+}
+
 func runHRandField(c *Ctx) {
 	if len(c.Args) == 2 {
 		h, found, ok := c.hash()

@@ -137,8 +137,7 @@ func matches(pattern, name []byte) bool {
 // scanned answers the next cursor and what was found.
 func (c *Ctx) scanned(next uint64, found [][]byte) {
 	c.W.Array(2)
-	c.scratch = strconv.AppendUint(c.scratch[:0], next, 10)
-	c.W.Bulk(c.scratch)
+	c.W.Bulk(strconv.AppendUint(c.scratch[:0], next, 10))
 	c.bulks(found)
 }
 

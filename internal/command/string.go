@@ -159,15 +159,6 @@ func stringRows() []Row {
 			ArgSpec: "key<key>#0 offset<integer> value",
 			Run:     runSetRange,
 		},
-		{
-			Name: "lcs", Arity: -3, Flags: ReadOnly,
-			KeySpec: []string{"RO access @1:1"},
-			ACL:     "string",
-			Group:   "string", Since: "7.0.0", Complexity: "O(N*M) where N and M are the lengths of s1 and s2, respectively",
-			Summary: "Find longest common substring",
-			ArgSpec: "key1<key>#0 key2<key>#0 len=LEN? idx=IDX? len<integer>!MINMATCHLEN? withmatchlen=WITHMATCHLEN?",
-			Run:     runLCS,
-		},
 	}
 }
 

@@ -18,9 +18,9 @@ type Table struct {
 func NewTable() *Table {
 	t := &Table{byName: make(map[string]*Command)}
 	for _, family := range [][]Row{
-		stringRows(), counterRows(), genericRows(), expireRows(), scanRows(), objectRows(),
-		databaseRows(), hashRows(), connectionRows(), serverRows(), transactionRows(), pubsubRows(),
-		brainerRows(),
+		stringRows(), lcsRows(), counterRows(), genericRows(), expireRows(), scanRows(), objectRows(),
+		databaseRows(), hashRows(), hashCounterRows(), hashRandomRows(), connectionRows(), serverRows(),
+		transactionRows(), pubsubRows(), brainerRows(),
 	} {
 		for _, row := range family {
 			c := newCommand(row)

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/http/pprof"
 	"os"
 	"strconv"
 	"strings"
@@ -76,14 +74,14 @@ func run(o *options) error {
 	metricsAddr := ""
 	if o.metrics != "" {
 		handler := meter.Handler(metrics.Build{Version: version, Revision: revision}, b.Status, frontEnd(front))
-		if o.pprof {
-			handler = withProfiles(handler)
-		}
 		page, err := metrics.Listen(o.metrics, handler, ready(b))
 		if err != nil {
 			return err
 		}
 		metricsAddr = page.Addr()
+		if o.pprof {
+			page.Profiles()
+		}
 		background.start("metrics", page.Serve)
 	}
 	brokerFailed := background.start("broker", b.Run)
@@ -178,16 +176,6 @@ func frontEnd(s *server.Server) func() metrics.FrontEnd {
 			ClosedForOutput: c.ClosedForOutput, InputBytes: c.InputBytes, OutputBytes: c.OutputBytes, Panics: c.Panics,
 			PubSubChannels: c.PubSubChannels, PubSubPatterns: c.PubSubPatterns}
 	}
-}
-
-func withProfiles(page http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", page)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	return mux
 }
 
 func names(t *command.Table) []string {

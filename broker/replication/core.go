@@ -23,10 +23,12 @@ type Config struct {
 	RecoverWaitMs  int64 // how long recovery waits for the other members once one is here
 	WriteTimeoutMs int64 // an ordered write without outcome is answered -UNCERTAIN after it
 	ReadTimeoutMs  int64 // a read without an answer is answered with an error after it
+	JoinStallMs    int64 // a snapshot that does not move for so long is given up
 
 	TurnBytesMax   int   // entries in one turn
 	TurnReadsMax   int   // reads in one turn
 	WindowBytesMax int64 // log window
+	ChunkBytes     int   // what the window gives up at a time
 	WindowMs       int64 // log window; 0: no limit in time
 	JoinPinBytes   int64 // what the window may grow to for a joiner
 	JoinLagEntries uint64
@@ -41,9 +43,9 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
-		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000,
+		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096,
-		WindowBytesMax: 256 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
+		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
 		MinInSync: 1, Ack: op.AckAll,
 	}
 }
@@ -147,6 +149,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 		byPeer: map[string]*node{}, bySession: map[uint64]*node{}, view: stored}
 	c.counters.evicted = map[string]uint64{}
 	c.lastMs = nowUs / 1000
+	c.window.chunkBytes = cfg.ChunkBytes
 	c.epoch = stored.Epoch + 1
 	c.beginReign()
 	return c

@@ -6,7 +6,6 @@ import (
 
 const (
 	joinsMax     = 2
-	joinStallMs  = 15_000
 	joinsPerNode = 1
 )
 
@@ -42,7 +41,7 @@ func (c *Core) maybeStartJoins() {
 		if n.join == nil || n.join.loaded {
 			continue
 		}
-		if c.nowUs-n.join.progressUs > joinStallMs*1000 {
+		if c.nowUs-n.join.progressUs > c.cfg.JoinStallMs*1000 {
 			c.event(1, "join stalled", n, "donor=%s", n.join.donor.id)
 			c.endJoins(n, "stalled")
 			continue

@@ -30,6 +30,9 @@ func (c *Core) Status(nowUs int64) op.Status {
 	return s
 }
 
+// Indexes is the part of Status that costs nothing.
+func (c *Core) Indexes() (epoch, tail, safe uint64) { return c.epoch, c.tail, c.safe }
+
 func (c *Core) stateName() string {
 	switch {
 	case c.state == active && (len(c.usable) > 0 || c.anyInSync()):

@@ -5,6 +5,7 @@ package replication
 type window struct {
 	first, last uint64 // last == first-1 when empty
 	chunks      []chunk
+	chunkBytes  int // room of a chunk
 	bytes       int64
 }
 
@@ -16,18 +17,16 @@ type chunk struct {
 	lastMs int64    // time of its last entry
 }
 
-const chunkBytes = 1 << 20
-
 // reset empties the window; the next entry is index next.
 func (w *window) reset(next uint64) {
-	*w = window{first: next, last: next - 1}
+	*w = window{first: next, last: next - 1, chunkBytes: w.chunkBytes}
 }
 
 // append adds the next entry; encode appends its bytes.
 func (w *window) append(timeMs int64, size int, encode func([]byte) []byte) {
 	n := len(w.chunks)
 	if n == 0 || len(w.chunks[n-1].buf)+size > cap(w.chunks[n-1].buf) {
-		w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: make([]byte, 0, max(chunkBytes, size))})
+		w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: make([]byte, 0, max(w.chunkBytes, size))})
 		n++
 	}
 	c := &w.chunks[n-1]

@@ -202,6 +202,7 @@ func (c *client) linger() {
 // fill waits for bytes: for ever between commands unless there is an idle timeout, not so long
 // within one.
 func (c *client) fill() error {
+	c.applyLimits()
 	var patience time.Duration
 	if c.reader.Partial() {
 		patience = time.Duration(c.srv.settings.partialTimeoutMs.Load()) * time.Millisecond

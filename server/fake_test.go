@@ -25,9 +25,10 @@ type fakeBackend struct {
 	in    chan *op.Batch
 	done  chan struct{}
 
-	refuse atomic.Pointer[string] // answer everything so, executing nothing
-	hold   chan struct{}          // when set, answering waits for it
-	seen   func(*op.Op)           // when set, called for every Op before it runs
+	refuse  atomic.Pointer[string] // answer everything so, executing nothing
+	hold    chan struct{}          // when set, answering waits for it
+	batch   func(ops int)          // when set, called for every batch
+	holding atomic.Bool
 
 	nodes atomic.Int32 // 1 or 2, in Status
 
@@ -86,14 +87,15 @@ func (b *fakeBackend) run() {
 	defer close(b.done)
 	for batch := range b.in {
 		if b.hold != nil {
+			b.holding.Store(true)
 			<-b.hold
 		}
 		ops := batch.Ops // the last Answer gives the batch back
+		if f := b.batch; f != nil {
+			f(len(ops))
+		}
 		for i := range ops {
 			o := &ops[i]
-			if b.seen != nil {
-				b.seen(o)
-			}
 			reply := b.execute(o)
 			if f := o.OnSafe; f != nil && reply[0] != '-' {
 				o.Reply = reply
@@ -210,3 +212,5 @@ func await(t testing.TB, what string, ok func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

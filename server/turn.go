@@ -10,6 +10,8 @@ import (
 
 const (
 	turnOpsMax     = 1024
+	turnOpsFirst   = 64      // of a connection whose replies are not known yet
+	turnReadsMax   = 256     // a read's reply may be as large as a value
 	turnBytesMax   = 1 << 20 // request bytes of one batch, unless one command is larger
 	turnRepliesMax = 4 << 20 // what the replies of one batch should not exceed
 	turnLocalMax   = 1 << 20 // reply bytes of the server's own
@@ -24,6 +26,7 @@ type turn struct {
 	claimed int         // how much of local is in items
 	scratch []byte      // bodies that are not as they arrived
 	opsMax  int         // lowered while replies are large
+	reads   int         // among the Ops
 	began   time.Time
 	last    *command.Command
 	keep    bool // an Op of the batch outlives it
@@ -41,11 +44,11 @@ type item struct {
 
 func (t *turn) init() {
 	t.batch = op.NewBatch()
-	t.opsMax = turnOpsMax
+	t.opsMax = turnOpsFirst
 }
 
 func (t *turn) full() bool {
-	return len(t.batch.Ops) >= t.opsMax || t.batch.Bytes >= turnBytesMax ||
+	return len(t.batch.Ops) >= t.opsMax || t.reads >= turnReadsMax || t.batch.Bytes >= turnBytesMax ||
 		len(t.items) >= turnOpsMax || len(t.local.B) >= turnLocalMax
 }
 
@@ -75,6 +78,9 @@ func (t *turn) noReply(cmd *command.Command) {
 func (t *turn) addOp(cmd *command.Command, o op.Op, silent bool) *op.Op {
 	t.batch.Ops = append(t.batch.Ops, o)
 	t.batch.Bytes += len(o.Body)
+	if o.Kind == op.Read {
+		t.reads++
+	}
 	t.items = append(t.items, item{cmd: cmd, op: len(t.batch.Ops) - 1, silent: silent})
 	return &t.batch.Ops[len(t.batch.Ops)-1]
 }
@@ -121,7 +127,7 @@ func (c *client) settle() error {
 		}
 	}
 	if n := len(t.batch.Ops); n > 0 {
-		t.opsMax = min(turnOpsMax, max(1, turnRepliesMax/max(1, replied/n)))
+		t.opsMax = min(turnOpsMax, 2*t.opsMax, max(1, turnRepliesMax/max(1, replied/n)))
 	}
 	t.reset()
 	c.publishSeen(now)
@@ -155,7 +161,7 @@ func (t *turn) reset() {
 	} else {
 		t.batch.Reset()
 	}
-	t.items = t.items[:0]
+	t.items, t.reads = t.items[:0], 0
 	t.local.B, t.claimed = t.local.B[:0], 0
 	if cap(t.local.B) > turnLocalMax/4 {
 		t.local.B = nil

@@ -56,7 +56,7 @@ var statusRows = []row[*op.Status]{
 		func(s *op.Status, out sink) { out.value(float64(s.SnapshotsTotal)) }},
 
 	{"brainer_node_up", gauge, "1 while the node has a session; a node that left stays, with 0, until it is forgotten.", labels{"node"},
-		perNode(func(n *op.NodeStatus) float64 { return flag(n.Up) })},
+		perNode(func(n *op.NodeStatus) float64 { return oneIf(n.Up) })},
 	{"brainer_node_state", gauge, "1 for the state that the node is in, 0 for the others.", labels{"node", "state"},
 		func(s *op.Status, out sink) {
 			for i := range s.Nodes {
@@ -64,7 +64,7 @@ var statusRows = []row[*op.Status]{
 			}
 		}},
 	{"brainer_node_in_sync", gauge, "1 while acknowledgements wait for the node and it answers reads.", labels{"node"},
-		perNode(func(n *op.NodeStatus) float64 { return flag(n.InSync) })},
+		perNode(func(n *op.NodeStatus) float64 { return oneIf(n.InSync) })},
 	{"brainer_node_heartbeat_age_seconds", gauge, "Time since the last heartbeat of the node.", labels{"node"},
 		perNode(func(n *op.NodeStatus) float64 { return n.HeartbeatAge })},
 	{"brainer_node_applied_index", gauge, "Last index that the node has applied, as far as the broker knows.", labels{"node"},
@@ -223,7 +223,7 @@ func inSync(s *op.Status) (n int) {
 	return n
 }
 
-func flag(b bool) float64 {
+func oneIf(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -83,12 +83,12 @@ func (s sink) value(v float64, labels ...string) {
 	s.ch <- prometheus.MustNewConstMetric(s.desc, t, v, labels...)
 }
 
-func (s sink) flag(b bool) { s.value(flag(b)) }
+func (s sink) flag(b bool) { s.value(oneIf(b)) }
 
 // oneHot emits 1 for now and 0 for the other states; before are the labels that come first.
 func (s sink) oneHot(states []string, now string, before ...string) {
 	for _, state := range states {
-		s.value(flag(state == now), append(slices.Clone(before), state)...)
+		s.value(oneIf(state == now), append(slices.Clone(before), state)...)
 	}
 }
 

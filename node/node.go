@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -241,6 +240,7 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 
 // serve moves frames until the session ends.
 func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string) error {
+	n.serveLocal() // from here on when there is something
 	done := ctx.Done()
 	var leaveBy <-chan time.Time
 	watch := time.NewTicker(beatEvery)
@@ -256,12 +256,16 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 				return err
 			}
 		}
-		n.serveLocal()
 		if worked {
-			runtime.Gosched()
 			select {
 			case why := <-lost:
 				return errSession{why, time.Millisecond}
+			case <-n.ownReady():
+				n.serveLocal()
+			case f := <-n.calls:
+				f()
+			case <-watch.C:
+				n.publish()
 			default:
 			}
 			continue
@@ -269,6 +273,7 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 		select {
 		case <-dealer.Ready():
 		case <-n.ownReady():
+			n.serveLocal()
 		case f := <-n.calls:
 			f()
 		case why := <-lost:

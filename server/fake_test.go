@@ -28,6 +28,7 @@ type fakeBackend struct {
 	refuse  atomic.Pointer[string] // answer everything so, executing nothing
 	hold    chan struct{}          // when set, answering waits for it
 	batch   func(ops int)          // when set, called for every batch
+	each    func(*op.Op)           // when set, called for every Op before it runs
 	holding atomic.Bool
 
 	nodes atomic.Int32 // 1 or 2, in Status
@@ -96,6 +97,9 @@ func (b *fakeBackend) run() {
 		}
 		for i := range ops {
 			o := &ops[i]
+			if f := b.each; f != nil {
+				f(o)
+			}
 			reply := b.execute(o)
 			if f := o.OnSafe; f != nil && reply[0] != '-' {
 				o.Reply = reply

@@ -150,11 +150,8 @@ func cString(chars []int8) string {
 
 func (w *infoWriter) clients() {
 	s := w.c.srv
-	pubsub, longestOut, largestIn := 0, 0, 0
+	longestOut, largestIn := 0, 0
 	for _, c := range s.sortedClients() {
-		if c.kind() == "pubsub" {
-			pubsub++
-		}
 		longestOut = max(longestOut, c.out.queued())
 		largestIn = max(largestIn, c.look().buffered)
 	}
@@ -166,7 +163,6 @@ func (w *infoWriter) clients() {
 	w.line("blocked_clients", 0)
 	w.line("tracking_clients", 0)
 	w.line("clients_in_timeout_table", 0)
-	w.line("pubsub_clients", pubsub)
 }
 
 func (w *infoWriter) memory() {
@@ -255,7 +251,7 @@ func (w *infoWriter) stats() {
 	w.line("pubsub_patterns", patterns)
 	w.line("pubsubshard_channels", 0)
 	w.line("total_error_replies", st.errors.Load())
-	w.line("client_output_buffer_limit_disconnections", st.closedForOutput.Load())
+	w.line("brainer_clients_closed_for_output", st.closedForOutput.Load())
 	w.line("reply_buffer_shrinks", 0)
 }
 

@@ -38,7 +38,7 @@ func (s *Server) Serve(ln net.Listener) error {
 func (s *Server) takeOver(conn redcon.Conn, _ redcon.Command) {
 	primed := conn.Detach().NetConn().(*primedConn)
 	go func() {
-		_ = s.serve(primed.Conn) // what ended a connection concerns nobody else
+		_ = s.serve(primed.Conn, primed.id) // what ended a connection concerns nobody else
 	}()
 }
 
@@ -78,7 +78,7 @@ func (l *listener) Accept() (net.Conn, error) {
 				Enable: idle > 0, Idle: idle, Interval: max(idle/3, time.Second), Count: 3,
 			}) // a connection without keepalive is served all the same
 		}
-		return &primedConn{Conn: conn}, nil
+		return &primedConn{Conn: conn, id: l.srv.nextID.Add(1)}, nil
 	}
 }
 
@@ -86,6 +86,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // the client's.
 type primedConn struct {
 	net.Conn
+	id     uint64 // in the order of arrival
 	primed bool
 }
 

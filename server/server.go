@@ -108,7 +108,7 @@ func (s *Server) ServeConn(conn net.Conn) error {
 		refuse(conn)
 		return ErrMaxClients
 	}
-	return s.serve(conn)
+	return s.serve(conn, s.nextID.Add(1))
 }
 
 // admit counts a connection in, unless there are too many.
@@ -129,9 +129,9 @@ func refuse(conn net.Conn) {
 }
 
 // serve runs a connection that was counted in.
-func (s *Server) serve(conn net.Conn) error {
+func (s *Server) serve(conn net.Conn, id uint64) error {
 	defer s.connected.Add(-1)
-	c := newClient(s, conn, s.nextID.Add(1))
+	c := newClient(s, conn, id)
 	if !s.register(c) {
 		_ = conn.Close()
 		return ErrClosed

@@ -20,6 +20,7 @@ type Backend interface {
 type Observer interface {
 	// Observe reports commands of one kind that a client sent one behind the other: how many were
 	// answered, how many of these with an error, and the seconds from their arrival to their replies.
+	// c is nil for unknown commands.
 	Observe(c *command.Command, answered, failed int, seconds float64)
 }
 

@@ -358,8 +358,12 @@ type observed struct {
 func (o *observed) Observe(c *command.Command, answered, failed int, seconds float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	n := o.calls[c.Name]
-	o.calls[c.Name] = [2]int{n[0] + answered, n[1] + failed}
+	name := "unknown"
+	if c != nil {
+		name = c.Name
+	}
+	n := o.calls[name]
+	o.calls[name] = [2]int{n[0] + answered, n[1] + failed}
 }
 
 func TestEveryCommandIsObservedOnce(t *testing.T) {
@@ -372,7 +376,7 @@ func TestEveryCommandIsObservedOnce(t *testing.T) {
 	seen.mu.Lock()
 	got := fmt.Sprint(seen.calls)
 	seen.mu.Unlock()
-	if want := fmt.Sprint(map[string][2]int{"set": {3, 0}, "get": {2, 1}, "incr": {1, 1}, "client|id": {1, 0}}); got != want {
+	if want := fmt.Sprint(map[string][2]int{"set": {3, 0}, "get": {2, 1}, "incr": {1, 1}, "client|id": {1, 0}, "unknown": {1, 1}}); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	stats := string(c.Do("INFO", "commandstats", "errorstats"))

@@ -192,6 +192,9 @@ func (c *client) account(now time.Time) {
 		n := j - i
 		i = j
 		if first.cmd == nil {
+			if first.rejected {
+				c.srv.observer.Observe(nil, n, failed, seconds)
+			}
 			continue
 		}
 		t.last = first.cmd

@@ -31,8 +31,13 @@ func TestRandomCommandsAnswerAsRedis(t *testing.T) {
 		pair := newPair(t, addr, 2+int(seed%2))
 		g := &generator{rnd: rand.New(rand.NewPCG(seed, 0)), table: pair.node.table}
 		for i := range *fuzzCommands {
-			args := g.command()
-			if difference := pair.compare(args); difference != "" {
+			var difference string
+			if i%20 == 0 {
+				difference = pair.compareTxn(t, [][]string{g.command(), g.command(), g.command(), g.command()})
+			} else {
+				difference = pair.compare(g.command())
+			}
+			if difference != "" {
 				t.Fatalf("command %d: %s\nrepeat: go test ./internal/command -run RandomCommands -seed %d", i, difference, seed)
 			}
 		}
@@ -69,6 +74,51 @@ func (p *pair) compare(args []string) string {
 		return ""
 	}
 	return fmt.Sprintf("%q\n ours   %.500q\n redis  %.500q", args, ours, theirs)
+}
+
+// compareTxn runs commands as one transaction on both. What Redis does not queue, the table must not
+// know or not find right in number.
+func (p *pair) compareTxn(t testing.TB, commands [][]string) string {
+	p.redis.Do("MULTI")
+	var queued [][]string
+	for _, args := range commands {
+		raw := make([][]byte, len(args))
+		for i, arg := range args {
+			raw[i] = []byte(arg)
+		}
+		cmd := p.node.table.Find(raw)
+		accepted := cmd != nil && cmd.ArityOK(len(raw))
+		if reply := string(p.redis.Do(args...)); (reply == "+QUEUED\r\n") != accepted {
+			return fmt.Sprintf("MULTI, %q: redis %q, accepted by us: %v", args, reply, accepted)
+		}
+		if accepted {
+			queued = append(queued, args)
+		}
+	}
+	if len(queued) < len(commands) {
+		p.redis.Do("DISCARD")
+		return ""
+	}
+	theirs := redistest.Parse(p.redis.Do("EXEC")).Elems
+	ours := redistest.Parse(p.node.txn(t, queued...)).Elems
+	for i, args := range queued {
+		if len(args) > 3 && strings.EqualFold(args[0], "set") {
+			p.redis.Do("EXISTS", args[1])
+		}
+		if len(ours) != len(theirs) || !equal(ours[i], theirs[i]) && !p.alikeInTxn(args, ours[i], theirs[i]) {
+			return fmt.Sprintf("%q in transaction %q\n ours   %v\n redis  %v", args, queued, ours, theirs)
+		}
+	}
+	return ""
+}
+
+// alikeInTxn is alike for a state that is gone: what the order or chance decides is of the same kind.
+func (p *pair) alikeInTxn(args []string, ours, theirs redistest.Value) bool {
+	switch strings.ToLower(args[0]) {
+	case "hkeys", "hvals", "hgetall", "hrandfield", "randomkey", "scan", "hscan":
+		return ours.Kind == theirs.Kind && ours.Kind != '-'
+	}
+	return p.alike(args, ours, theirs)
 }
 
 // stallMs is what may pass on a busy machine between a command on the one and on the other.

@@ -64,6 +64,11 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
+	if o.embedded { // while nobody else uses the socket
+		if err := b.AlsoBind(embeddedEndpoint); err != nil {
+			return err
+		}
+	}
 	host, port := splitAddress(listener.Addr().String())
 	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version,
 		Password: o.requirePass, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
@@ -85,7 +90,7 @@ func run(o *options) error {
 		background.start("metrics", page.Serve)
 	}
 	brokerFailed := background.start("broker", b.Run)
-	embeddedDone := background.maybeEmbedded(o, b, transport, table, log)
+	embeddedDone := background.maybeEmbedded(o, transport, table, log)
 	go func() {
 		if err := front.Serve(listener); err != nil {
 			log.Error("listen", "err", err)
@@ -135,21 +140,19 @@ func (t *tasks) stop() {
 	t.stops = nil
 }
 
+// embeddedEndpoint is where the node in this process dials.
+const embeddedEndpoint = "inproc://brainer"
+
 // maybeEmbedded starts the node in this process; the function it returns lets it say goodbye when
 // others hold the data, and else just ends it.
-func (t *tasks) maybeEmbedded(o *options, b *broker.Broker, transport *zmq.Transport, table *command.Table, log *slog.Logger) func() {
+func (t *tasks) maybeEmbedded(o *options, transport *zmq.Transport, table *command.Table, log *slog.Logger) func() {
 	if !o.embedded {
-		return func() {}
-	}
-	const endpoint = "inproc://brainer"
-	if err := b.AlsoBind(endpoint); err != nil {
-		log.Error("embedded node", "err", err)
 		return func() {}
 	}
 	cfg := replica.DefaultConfig()
 	cfg.NodeID, cfg.Embedded, cfg.Table = "embedded", true, table
 	cfg.Incarnation, cfg.Rand = rand.Uint64(), rand.Uint64
-	n, err := node.New(node.Config{Replica: cfg, Broker: endpoint, Transport: transport, Log: log.With("node", "embedded")})
+	n, err := node.New(node.Config{Replica: cfg, Broker: embeddedEndpoint, Transport: transport, Log: log.With("node", "embedded")})
 	if err != nil {
 		log.Error("embedded node", "err", err)
 		return func() {}

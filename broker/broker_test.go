@@ -21,8 +21,8 @@ import (
 // memStore keeps the record for as long as the test runs.
 type memStore struct{ v replication.View }
 
-func (s *memStore) Load() (replication.View, error)   { return s.v, nil }
-func (s *memStore) Save(v replication.View) error { s.v = v; return nil }
+func (s *memStore) Load() (replication.View, error) { return s.v, nil }
+func (s *memStore) Save(v replication.View) error   { s.v = v; return nil }
 
 func testLog() *slog.Logger {
 	level := slog.LevelError

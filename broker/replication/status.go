@@ -31,7 +31,9 @@ func (c *Core) Status(nowUs int64) op.Status {
 }
 
 // Indexes is the part of Status that costs nothing.
-func (c *Core) Indexes() (epoch, tail, safe uint64) { return c.epoch, c.tail, c.safe }
+func (c *Core) Indexes() (epoch, tail, safe uint64, serving bool) {
+	return c.epoch, c.tail, c.safe, c.state == active
+}
 
 func (c *Core) stateName() string {
 	switch {

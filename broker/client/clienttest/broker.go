@@ -26,12 +26,19 @@ type Broker struct {
 	router link.Router
 	stop   chan struct{}
 	ended  chan struct{}
+	spoken chan struct{} // Silence(false) was called
 
 	mu       sync.Mutex
 	data     map[string][]byte
 	peers    map[string]*peer
 	commands []string
 	silent   bool
+	held     []call // taken in silence
+}
+
+type call struct {
+	id   string
+	args []string
 }
 
 type peer struct {
@@ -58,6 +65,7 @@ func Serve(router link.Router, setup func(*Broker)) *Broker {
 		router: router,
 		stop:   make(chan struct{}),
 		ended:  make(chan struct{}),
+		spoken: make(chan struct{}, 1),
 		data:   make(map[string][]byte),
 		peers:  make(map[string]*peer),
 	}
@@ -81,11 +89,17 @@ func (b *Broker) Stop() {
 	}
 }
 
-// Silence makes it take commands without executing or answering them.
+// Silence makes it take commands without executing or answering them; when it ends, it does both.
 func (b *Broker) Silence(silent bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.silent = silent
+	if !silent {
+		select {
+		case b.spoken <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // Commands returns what has arrived, each as one line.
@@ -106,10 +120,21 @@ func (b *Broker) run() {
 		}
 		select {
 		case <-b.router.Ready():
+		case <-b.spoken:
+			b.answerHeld()
 		case <-b.stop:
 			return
 		}
 	}
+}
+
+func (b *Broker) answerHeld() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.held {
+		b.answer(c.id, c.args)
+	}
+	b.held = nil
 }
 
 func (b *Broker) take(id string, body []byte) {
@@ -136,23 +161,24 @@ func (b *Broker) take(id string, body []byte) {
 		}
 		b.commands = append(b.commands, strings.Join(args, " "))
 		if b.silent {
+			b.held = append(b.held, call{id, args})
 			continue
 		}
-		var w resp.Writer
-		b.answer(p, &w, args)
-		b.reply(id, w.B)
+		b.answer(id, args)
 	}
 }
 
-// reply sends what a real broker may: a probe, then the reply in two pieces.
-func (b *Broker) reply(id string, reply []byte) {
-	half := len(reply) / 2
+// answer sends what a real broker may: a probe, then the reply in two pieces.
+func (b *Broker) answer(id string, args []string) {
+	var w resp.Writer
+	b.execute(b.peers[id], &w, args)
+	half := len(w.B) / 2
 	b.router.Send(id, nil)
-	b.router.Send(id, reply[:half])
-	b.router.Send(id, reply[half:])
+	b.router.Send(id, w.B[:half])
+	b.router.Send(id, w.B[half:])
 }
 
-func (b *Broker) answer(p *peer, w *resp.Writer, args []string) {
+func (b *Broker) execute(p *peer, w *resp.Writer, args []string) {
 	name := strings.ToUpper(args[0])
 	if b.Password != "" && !p.authed && name != "AUTH" && name != "QUIT" {
 		w.Error("NOAUTH Authentication required.")

@@ -1,0 +1,104 @@
+package broker_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"brainer/internal/link"
+	"brainer/internal/link/mem"
+)
+
+func recv(t *testing.T, d link.Dealer) []byte {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		body, err := d.Recv()
+		if err == nil {
+			return body
+		}
+		if !errors.Is(err, link.ErrAgain) {
+			t.Fatal(err)
+		}
+		select {
+		case <-d.Ready():
+		case <-deadline:
+			t.Fatal("nothing came")
+		}
+	}
+}
+
+// TestClientOfTheEndpointIsAConnection: what a ZeroMQ client sends reaches the front end as a stream.
+func TestClientOfTheEndpointIsAConnection(t *testing.T) {
+	network := mem.New()
+	b, _ := startBroker(t, network, &memStore{})
+	ended := make(chan struct{})
+	b.SetServe(func(c net.Conn) {
+		defer close(ended)
+		defer c.Close()
+		if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		buf := make([]byte, 5)
+		if _, err := io.ReadFull(c, buf); err != nil || string(buf) != "hello" {
+			t.Errorf("%q, %v", buf, err)
+		}
+		if _, err := c.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a read past its deadline: %v", err)
+		}
+		if _, err := c.Write(bytes.Repeat([]byte("x"), 1<<20)); err != nil {
+			t.Error(err)
+		}
+	})
+	d, err := network.Dial("b", "client-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"he", "llo"} {
+		if err := d.Send([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := 0
+	for got < 1<<20 {
+		got += len(recv(t, d))
+	}
+	<-ended
+	d.Close()
+}
+
+// TestClientThatSendsTooMuchIsToldSo: its bytes wait up to a bound, the rest is discarded.
+func TestClientThatSendsTooMuchIsToldSo(t *testing.T) {
+	network := mem.New()
+	b, _ := startBroker(t, network, &memStore{})
+	gate := make(chan struct{})
+	read := make(chan int, 1)
+	b.SetServe(func(c net.Conn) {
+		defer c.Close()
+		<-gate
+		n, _ := io.Copy(io.Discard, io.LimitReader(c, 8<<20))
+		read <- int(n)
+	})
+	d, err := network.Dial("b", "client-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	part := bytes.Repeat([]byte("x"), 1<<20)
+	for i := 0; i < 10; i++ {
+		if err := d.Send(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := recv(t, d); !bytes.HasPrefix(got, []byte("-ERR ")) {
+		t.Fatalf("%q", got)
+	}
+	close(gate)
+	if n := <-read; n != 8<<20 {
+		t.Fatalf("%d bytes were kept", n)
+	}
+}

@@ -1,0 +1,38 @@
+package broker
+
+import (
+	"testing"
+	"time"
+)
+
+func TestInflightAdmitsOneThatIsTooLargeAlone(t *testing.T) {
+	f := inflight{max: 100, free: make(chan struct{}, 1)}
+	if !f.acquire(1000, 0) {
+		t.Fatal("refused although it is alone")
+	}
+	if f.acquire(1, time.Millisecond) {
+		t.Fatal("admitted beside it")
+	}
+	f.release(1000)
+	if !f.acquire(60, 0) || f.acquire(60, 0) {
+		t.Fatal("the bound does not hold")
+	}
+}
+
+// TestInflightWakesAllThatFit: one release may make room for several that wait.
+func TestInflightWakesAllThatFit(t *testing.T) {
+	f := inflight{max: 100, free: make(chan struct{}, 1)}
+	f.acquire(100, 0)
+	admitted := make(chan bool, 10)
+	for i := 0; i < 10; i++ {
+		go func() { admitted <- f.acquire(10, time.Hour) }()
+	}
+	f.release(100)
+	for i := 0; i < 10; i++ {
+		select {
+		case <-admitted:
+		case <-time.After(5 * time.Second):
+			t.Fatal("one was not woken")
+		}
+	}
+}

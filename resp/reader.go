@@ -26,6 +26,7 @@ const (
 
 	bufferMin  = 4 << 10
 	bufferFill = 64 << 10  // a pipeline that fills the buffer makes it grow up to here
+	smallReads = 256       // after so many small reads it shrinks again
 	bufferKeep = 256 << 10 // a larger one is given back once it is empty enough
 	argsKeep   = 16 << 10  // and so are more argument slots than these
 )
@@ -58,6 +59,9 @@ type Reader struct {
 	src io.Reader
 	buf []byte // [start, end) has arrived and belongs to no returned command
 	err error  // a protocol error lasts
+
+	filled bool // the last read took all the room there was
+	small  int  // reads since then that took little of it
 
 	start, end int
 	pos        int // parsed up to here; start <= pos <= end
@@ -104,6 +108,10 @@ func (r *Reader) Fill() error {
 	r.makeRoom()
 	n, err := r.src.Read(r.buf[r.end:])
 	r.end += n
+	r.filled = r.end == len(r.buf)
+	if r.small++; n > len(r.buf)/8 {
+		r.small = 0
+	}
 	if n > 0 {
 		return nil
 	}
@@ -134,7 +142,9 @@ func (r *Reader) release() {
 		return
 	}
 	left := r.buf[r.start:r.end]
-	if len(r.buf) > bufferKeep && len(left) <= bufferFill {
+	tooLarge := len(r.buf) > bufferKeep || r.small >= smallReads && len(r.buf) > bufferMin
+	if tooLarge && len(left) <= bufferFill {
+		r.small = 0
 		r.buf = make([]byte, max(bufferMin, 2*len(left)))
 	}
 	copy(r.buf, left)
@@ -145,7 +155,7 @@ func (r *Reader) release() {
 
 func (r *Reader) makeRoom() {
 	size := len(r.buf)
-	if r.end < size {
+	if r.end < size && (!r.filled || size >= bufferFill) {
 		return
 	}
 	next := max(bufferMin, 2*size)

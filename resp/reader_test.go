@@ -213,6 +213,34 @@ func TestALargeBufferIsGivenBack(t *testing.T) {
 	}
 }
 
+func TestTheBufferFollowsThePipelines(t *testing.T) {
+	size := func(r *Reader, fills int) int {
+		for range fills {
+			for {
+				if _, ok, err := r.Next(); err != nil {
+					t.Fatal(err)
+				} else if !ok {
+					break
+				}
+			}
+			if err := r.Fill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(r.buf)
+	}
+	ping := []byte("*1\r\n$4\r\nPING\r\n")
+	piece := 1 << 20
+	r := NewReader(&chunks{bytes.Repeat(ping, 100_000), func() int { return piece }})
+	if n := size(r, 20); n != bufferFill {
+		t.Errorf("%d bytes for a flood", n)
+	}
+	piece = len(ping)
+	if n := size(r, 2*smallReads); n != bufferMin {
+		t.Errorf("%d bytes for single commands", n)
+	}
+}
+
 // The command redcon's reader parses again at every read: 32 MB of small pairs in pieces of 4 KB.
 func TestALargeCommandInPiecesTakesLinearTime(t *testing.T) {
 	var in []byte

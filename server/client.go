@@ -141,9 +141,13 @@ func (c *client) run() (err error) {
 			return err
 		}
 		if c.srv.draining.Load() {
+			c.linger()
 			return ErrClosed
 		}
 		if err := c.fill(); err != nil {
+			if err == ErrClosed {
+				c.linger()
+			}
 			return err
 		}
 	}

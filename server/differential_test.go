@@ -203,7 +203,6 @@ a*2> SUBSCRIBE x y
 a> PING
 a> PING hi
 a> GET k
-a> PUBLISH x m
 a> SUBSCRIBE
 b> PUBLISH x hello
 a>

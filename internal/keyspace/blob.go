@@ -1,8 +1,14 @@
 package keyspace
 
-// object is a value, or a long key, that lies outside its segment.
+import (
+	"runtime"
+	"sort"
+)
+
+// object is a value, or a long key, that lies outside its segment. Lists, sets and the like will be
+// further ones; a snapshot must know how to emit each.
 type object interface {
-	// retain adds a holder; an object with several holders is not changed in place.
+	// retain adds a holder. An object with several holders is not changed in place.
 	retain()
 	// drop takes a holder away, and frees the object with the last.
 	drop(m *memory)
@@ -12,31 +18,166 @@ type object interface {
 type blob struct {
 	b    []byte
 	refs int32
+	from *span           // nil: a mapping of its own, or Go's heap
+	at   uint16          // which block of from
+	own  runtime.Cleanup // of a mapping of its own
 }
 
 func (o *blob) retain() { o.refs++ }
 
 func (o *blob) drop(m *memory) {
 	if o.refs--; o.refs == 0 {
-		m.blobs.free(o.b)
+		m.blobs.release(o)
 		o.b = nil
 	}
 }
 
-type blobs struct{ m *memory }
+const (
+	smallSpan = 64 << 10 // blocks of up to a quarter
+	largeSpan = 1 << 20
 
-func (a *blobs) new(n, capacity int) *blob {
-	b := make([]byte, n, max(n, capacity))
-	return &blob{b: b, refs: 1}
+	// Larger ones get a mapping each, until there are so many that the system's limit (65,530) could be near.
+	blobMappingsMax = 16 << 10
+
+	residentSpans = 16 // free small spans that are kept as they are
+)
+
+// blobs hands out blocks in sizes that waste at most an eighth or so. A span is blocks of one size; when
+// all of them are free it can become one of another.
+type blobs struct {
+	m        *memory
+	classes  []blobClass // by block size
+	free     [2][][]byte // spans, small and large
+	mappings int
+	live     int // blobs in use
 }
 
-func (a *blobs) free(b []byte) {}
+type blobClass struct {
+	block   int
+	span    int
+	partial []*span // with free blocks; the last is used first
+}
 
-// grown returns o, or a copy that may be changed, with room for n bytes and that length. What is
-// beyond the old length is zero.
+type span struct {
+	mem   []byte
+	class *blobClass
+	free  []uint16 // blocks
+	live  int
+	place int // in class.partial; -1 while full
+}
+
+func newBlobs(m *memory) blobs {
+	a := blobs{m: m}
+	for _, n := range []int{128, 96, 80, 64, 56, 51, 45, 40, 36, 32, 28, 25, 22, 20, 18, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4} {
+		a.classes = append(a.classes, blobClass{block: smallSpan / n &^ 7, span: smallSpan})
+	}
+	for _, n := range []int{56, 48, 40, 36, 32, 28, 24, 20, 18, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4} {
+		a.classes = append(a.classes, blobClass{block: largeSpan / n &^ (pageBytes - 1), span: largeSpan})
+	}
+	return a
+}
+
+// new returns a blob of n bytes, not zeroed, with room for at least capacity.
+func (a *blobs) new(n, capacity int) *blob {
+	a.live++
+	capacity = max(n, capacity)
+	i := sort.Search(len(a.classes), func(i int) bool { return a.classes[i].block >= capacity })
+	if i < len(a.classes) {
+		return a.block(&a.classes[i], n)
+	}
+	if a.mappings == blobMappingsMax {
+		return &blob{b: make([]byte, n, capacity), refs: 1}
+	}
+	mem, mapped := mapBytes((capacity + pageBytes - 1) &^ (pageBytes - 1))
+	o := &blob{b: mem[:n], refs: 1}
+	if mapped {
+		a.mappings++
+		o.own = runtime.AddCleanup(o, unmapBytes, mem)
+	}
+	return o
+}
+
+func (a *blobs) block(c *blobClass, n int) *blob {
+	if len(c.partial) == 0 {
+		a.addSpan(c)
+	}
+	last := len(c.partial) - 1
+	s := c.partial[last]
+	i := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.live++
+	if len(s.free) == 0 {
+		c.partial = c.partial[:last]
+		s.place = -1
+	}
+	at := int(i) * c.block
+	return &blob{b: s.mem[at : at+n : at+c.block], refs: 1, from: s, at: i}
+}
+
+func (a *blobs) addSpan(c *blobClass) {
+	free := a.freeSpans(c.span)
+	if len(*free) == 0 {
+		chunk := a.m.mapChunk(min(max(8*c.span, chunkBytesMin), chunkBytesMax))
+		for ; len(chunk) > 0; chunk = chunk[c.span:] {
+			*free = append(*free, chunk[:c.span:c.span])
+		}
+	}
+	last := len(*free) - 1
+	s := &span{mem: (*free)[last], class: c, place: len(c.partial)}
+	*free = (*free)[:last]
+	for i := c.span/c.block - 1; i >= 0; i-- {
+		s.free = append(s.free, uint16(i))
+	}
+	c.partial = append(c.partial, s)
+}
+
+func (a *blobs) freeSpans(bytes int) *[][]byte {
+	if bytes == smallSpan {
+		return &a.free[0]
+	}
+	return &a.free[1]
+}
+
+// release gives a blob's block back. A free block of a page or more loses its memory to the system, and
+// so does a free span but for a few.
+func (a *blobs) release(o *blob) {
+	a.live--
+	s := o.from
+	if s == nil {
+		if o.own != (runtime.Cleanup{}) {
+			o.own.Stop()
+			a.mappings--
+			unmapBytes(o.b[:cap(o.b)])
+		}
+		return
+	}
+	c := s.class
+	s.free = append(s.free, o.at)
+	s.live--
+	if s.place < 0 {
+		s.place = len(c.partial)
+		c.partial = append(c.partial, s)
+	}
+	if c.span == largeSpan {
+		giveBack(o.b[:c.block])
+	}
+	if s.live > 0 {
+		return
+	}
+	last := c.partial[len(c.partial)-1]
+	c.partial[s.place], last.place = last, s.place
+	c.partial = c.partial[:len(c.partial)-1]
+	free := a.freeSpans(c.span)
+	if len(*free) >= residentSpans && c.span == smallSpan {
+		giveBack(s.mem)
+	}
+	*free = append(*free, s.mem)
+}
+
+// grown returns o, or a copy that may be changed, with a length of n. What is beyond the old length is zero.
 func (a *blobs) grown(o *blob, n int) *blob {
+	old := len(o.b)
 	if o.refs == 1 && n <= cap(o.b) {
-		old := len(o.b)
 		o.b = o.b[:n]
 		if n > old {
 			clear(o.b[old:])
@@ -44,7 +185,7 @@ func (a *blobs) grown(o *blob, n int) *blob {
 		return o
 	}
 	capacity := n
-	if n > len(o.b) && o.refs == 1 {
+	if n > old {
 		capacity += n / 4 // what grew once grows again
 	}
 	c := a.new(n, capacity)

@@ -95,14 +95,8 @@ func (d *deadlines) remove(ms int64, hash uint64) {
 	li := d.leafFor(x)
 	l := &d.leaves[li]
 	at := l.search(x)
-	for at == l.n || l.dues[at] != x {
-		// Equal dues may begin in the leaf before the one that begins with them.
-		if li == 0 {
-			panic("keyspace: a deadline of a key is not among the deadlines")
-		}
-		li--
-		l = &d.leaves[li]
-		at = l.search(x)
+	if at == l.n || l.dues[at] != x {
+		panic("keyspace: a deadline of a key is not among the deadlines")
 	}
 	copy(l.dues[at:l.n], l.dues[at+1:l.n])
 	l.n--

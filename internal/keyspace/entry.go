@@ -129,9 +129,8 @@ func (e *entry) object(s *segment) object {
 	return nil
 }
 
-func (e *entry) typ() Type    { return Type(e.flags & 7) }
-func (e *entry) form() Form   { return Form(e.flags >> 3 & 3) }
-func (e *entry) hasDue() bool { return e.flags&flagDue != 0 }
+func (e *entry) typ() Type  { return Type(e.flags & 7) }
+func (e *entry) form() Form { return Form(e.flags >> 3 & 3) }
 
 // access and due are of a table of keys only.
 func (e *entry) access() uint32    { return binary.LittleEndian.Uint32(e.b[1:]) }

@@ -204,9 +204,9 @@ func (t *table) copy() *table {
 	c.dir = make([]*segment, len(t.dir))
 	for d := 0; d < len(t.dir); {
 		head := t.dir[d]
-		copied := head.clone(t, 0)
+		copied := head.clone(t.m)
 		for to, s := copied, head.next; s != nil; s = s.next {
-			to.next = s.clone(t, 0)
+			to.next = s.clone(t.m)
 			to = to.next
 		}
 		for range t.span(head) {

@@ -22,6 +22,7 @@ type memory struct {
 	dirty     []*page // free and still resident
 	clean     []*page // free, given back to the system
 	used      int     // pages in use
+	mapped    int     // bytes of all chunks
 
 	blobs  blobs
 	graves []*table // dropped, their pages not yet freed
@@ -31,14 +32,15 @@ type memory struct {
 
 func newMemory() *memory {
 	m := &memory{chunkNext: chunkBytesMin}
-	m.blobs.m = m
+	m.blobs = newBlobs(m)
 	return m
 }
 
 // mapChunk returns zeroed memory that lives as long as m.
 func (m *memory) mapChunk(bytes int) []byte {
-	chunk, mapped := mapBytes(bytes)
-	if mapped {
+	m.mapped += bytes
+	chunk, ours := mapBytes(bytes)
+	if ours {
 		runtime.AddCleanup(m, unmapBytes, chunk)
 	}
 	return chunk

@@ -228,6 +228,7 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 		k.m.sweep(1000)
 	}
 	pages := 0
+	blobs := map[*blob]bool{}
 	var walk func(tb *table)
 	walk = func(tb *table) {
 		n, segs := 0, 0
@@ -238,6 +239,11 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 				segs++
 				n += int(s.n)
 				pages += int(s.memory() / pageBytes)
+				for _, o := range s.side {
+					if b, ok := o.(*blob); ok {
+						blobs[b] = true
+					}
+				}
 				live := int32(0)
 				for i := range int(s.n) {
 					e := tb.decode(s.at(i))
@@ -272,5 +278,8 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 	}
 	if pages != k.m.used {
 		t.Fatalf("%d pages in use, memory has handed out %d", pages, k.m.used)
+	}
+	if len(blobs) != k.m.blobs.live {
+		t.Fatalf("%d blobs in use, memory has handed out %d", len(blobs), k.m.blobs.live)
 	}
 }

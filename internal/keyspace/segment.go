@@ -1,6 +1,9 @@
 package keyspace
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 const (
 	segmentPages = 16
@@ -182,29 +185,27 @@ func (s *segment) take(t *table, from *segment, e *entry, tag uint32) {
 	s.insertSlot(t.m, i, tag, pageNo, off)
 }
 
-// clone copies the entries from slot i on; the objects get another holder.
-func (s *segment) clone(t *table, from int) *segment {
-	c := &segment{depth: s.depth}
-	for i := from; i < int(s.n); i++ {
-		e := t.decode(s.at(i))
-		size := e.size()
-		to, pageNo, off := c.alloc(t.m, size)
-		copy(to, e.b[:size])
-		c.insertSlot(t.m, int(c.n), s.slots[i]>>16, pageNo, off)
+// clone copies the segment, page by page; the objects get another holder.
+func (s *segment) clone(m *memory) *segment {
+	c := *s
+	c.pending, c.next = 0, nil
+	if s.slots != nil {
+		c.slots = slotsOf(m.get())
+		copy(c.slots[:s.n], s.slots[:s.n])
 	}
-	if len(s.side) > 0 {
-		c.side = make([]object, len(s.side)) // its free places are never used
-		for i := range c.n {
-			e := t.decode(c.at(int(i)))
-			if e.flags&flagKeyOut != 0 {
-				c.side[e.keyLen] = s.side[e.keyLen]
-				c.side[e.keyLen].retain()
-			}
-			if e.flags&flagOut != 0 {
-				c.side[e.valLen] = s.side[e.valLen]
-				c.side[e.valLen].retain()
-			}
+	for i := range s.npages {
+		c.pages[i] = m.get()
+		if i == s.npages-1 {
+			copy(c.pages[i][:s.fill], s.pages[i][:s.fill])
+		} else {
+			*c.pages[i] = *s.pages[i]
 		}
 	}
-	return c
+	c.side = slices.Clone(s.side)
+	for _, o := range c.side {
+		if o != nil {
+			o.retain()
+		}
+	}
+	return &c
 }

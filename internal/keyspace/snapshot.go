@@ -312,18 +312,17 @@ func (sn *Snapshot) emitEarly(t *table, s *segment) {
 	} else if p.of = t.walkBy(sn); p.of == nil {
 		return // a mark that a closed snapshot has left
 	}
-	from := 0
 	current := sn.cur != nil && sn.cur.s == s
 	if current {
-		from = sn.cur.i
+		p.i = sn.cur.i
 	}
-	p.s = s.clone(t, from)
+	p.s = s.clone(t.m)
 	sn.earlyBytes += p.s.memory()
-	if t.keyed {
-		for i := range int(p.s.n) {
-			e := t.decode(p.s.at(i))
-			if fields, ok := e.object(p.s).(*table); ok {
-				sn.beginWalk(p.db, p.s, &e, fields)
+	if t.keyed && len(s.side) > 0 {
+		for i := p.i; i < int(s.n); i++ {
+			e := t.decode(s.at(i))
+			if fields, ok := e.object(s).(*table); ok {
+				sn.beginWalk(p.db, s, &e, fields)
 			}
 		}
 	}

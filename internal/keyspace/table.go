@@ -115,6 +115,10 @@ func (t *table) insert(hash uint64, key []byte, mt meta, valLen int, o object) [
 func (t *table) place(hash uint64, size int) *segment {
 	for {
 		head := t.head(hash)
+		if head.next != nil && head.depth < t.global {
+			t.maybeSplit(hash, head)
+			continue
+		}
 		last := head
 		for s := head; s != nil; s = s.next {
 			last = s

@@ -1,0 +1,147 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	rows    string
+	seconds float64
+	repeat  int
+	keys    int // of the rows on joins and memory
+	profile bool
+	list    bool
+	bin     string
+	out     string
+	threads int
+}
+
+func main() {
+	// The first signal ends every process in order, a second one this program; the kernel then ends them.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.rows, "rows", "", "`regexp` of the rows to measure; default: all that are not marked as extra")
+	f.Float64Var(&o.seconds, "seconds", 2, "how long one run takes")
+	f.IntVar(&o.repeat, "repeat", 5, "runs of each side")
+	f.IntVar(&o.keys, "keys", 1_000_000, "keys of the rows about joins and memory")
+	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node")
+	f.BoolVar(&o.list, "list", false, "list the rows and end")
+	f.StringVar(&o.bin, "bin", "", "`directory` with run_broker and run_node; default: build them")
+	f.StringVar(&o.out, "out", "bench/results", "`directory` for the report")
+	f.IntVar(&o.threads, "threads", defaultThreads(), "threads of the load generator")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 || o.seconds <= 0 || o.repeat < 1 || o.keys < 1000 || o.threads < 1 {
+		return fmt.Errorf("see bench -h")
+	}
+	rows, err := choose(allRows(o), o.rows)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, r := range rows {
+			fmt.Fprintf(stdout, "%-18s %s\n", r.Name, r.Title)
+		}
+		return nil
+	}
+	return measure(ctx, o, rows, stdout, stderr)
+}
+
+// choose takes the rows whose names match, or without a pattern those that are not extra.
+func choose(rows []row, pattern string) (chosen []row, err error) {
+	match, err := regexp.Compile("^(?:" + pattern + ")$")
+	if err != nil {
+		return nil, fmt.Errorf("-rows: %w", err)
+	}
+	for _, r := range rows {
+		if pattern == "" && !r.Extra || pattern != "" && match.MatchString(r.Name) {
+			chosen = append(chosen, r)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("-rows %s: no such row; see -list -rows '.*'", pattern)
+	}
+	return chosen, nil
+}
+
+// measure runs the rows and writes the report, also of those that were done when it was stopped.
+func measure(ctx context.Context, o options, rows []row, stdout, stderr io.Writer) error {
+	start := time.Now()
+	r := newRunner(o, stderr)
+	defer r.stop()
+	if r.bin == "" {
+		dir, err := os.MkdirTemp("", "brainer-bench-bin-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		if err := build(ctx, dir); err != nil {
+			return err
+		}
+		r.bin = dir
+	}
+	rep := report{Machine: describeMachine(ctx), Started: start.UTC(), Seconds: o.seconds, Repeat: o.repeat}
+	if o.profile {
+		r.profiles = filepath.Join(o.out, rep.name())
+	}
+	var failed error
+	for i, row := range rows {
+		if missing := row.missing(); missing != "" {
+			rep.Left = append(rep.Left, fmt.Sprintf("%s: %s is not installed", row.Name, missing))
+			continue
+		}
+		fmt.Fprintf(stderr, "%d/%d %s: %s\n", i+1, len(rows), row.Name, row.Title)
+		result, err := r.row(ctx, row)
+		if err != nil {
+			failed = fmt.Errorf("%s: %w", row.Name, err)
+			break
+		}
+		rep.Results = append(rep.Results, result)
+	}
+	rep.Setups, rep.Took = r.setups, time.Since(start).Round(time.Second).String()
+	if len(rep.Results) == 0 {
+		return failed
+	}
+	if _, err := io.WriteString(stdout, rep.markdown()); err != nil {
+		return err
+	}
+	if err := rep.write(o.out); err != nil {
+		return err
+	}
+	fmt.Fprintf(stderr, "written: %s.md and .json\n", filepath.Join(o.out, rep.name()))
+	return failed
+}
+
+// build puts Brainer's programs into dir.
+func build(ctx context.Context, dir string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "brainer/cmd/run_broker", "brainer/cmd/run_node")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, strings.TrimSpace(string(text)))
+	}
+	return nil
+}

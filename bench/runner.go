@@ -1,0 +1,171 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"time"
+
+	"brainer/bench/load"
+	"brainer/bench/system"
+)
+
+// runner starts systems when a row needs them and measures rows.
+type runner struct {
+	bin      string
+	duration time.Duration
+	repeat   int
+	profiles string // directory for profiles; empty: none
+	progress io.Writer
+
+	up     map[string]*running
+	setups map[string][]string
+}
+
+type running struct {
+	system     *system.System
+	filledWith fill
+}
+
+// fill is what a system was filled with.
+type fill struct{ keys, valueBytes int }
+
+func newRunner(o options, progress io.Writer) *runner {
+	return &runner{bin: o.bin, duration: time.Duration(o.seconds * float64(time.Second)), repeat: o.repeat, progress: progress,
+		up: map[string]*running{}, setups: map[string][]string{}}
+}
+
+func (r *runner) start(ctx context.Context, name string) (*system.System, error) {
+	sys, err := systems[name].start(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	r.up[name] = &running{system: sys}
+	r.setups[name] = sys.Setup()
+	return sys, nil
+}
+
+// filled is the side's system, up and holding exactly the keys of its work.
+func (r *runner) filled(ctx context.Context, s side) (*system.System, error) {
+	want := fill{s.Work.Keys, s.Work.ValueBytes}
+	if u := r.up[s.System]; u != nil && u.filledWith != want && u.filledWith != (fill{}) {
+		r.end(s.System)
+	}
+	if r.up[s.System] == nil {
+		if _, err := r.start(ctx, s.System); err != nil {
+			return nil, err
+		}
+	}
+	u := r.up[s.System]
+	if u.filledWith == want {
+		return u.system, nil
+	}
+	w := load.Work{Conns: min(s.Work.Conns, 50), Pipeline: 64, Keys: want.keys, ValueBytes: want.valueBytes, Threads: s.Work.Threads}
+	if want.valueBytes > 1024 {
+		w.Pipeline = 1
+	}
+	session, err := load.Dial(u.system.Address, w)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	result, err := session.Fill(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("fill %s: %w", s.System, err)
+	}
+	if result.Errors > 0 {
+		return nil, fmt.Errorf("fill %s: %d errors, first: %s", s.System, result.Errors, result.FirstError)
+	}
+	u.filledWith = want
+	return u.system, nil
+}
+
+func (r *runner) end(name string) {
+	r.up[name].system.Stop()
+	delete(r.up, name)
+}
+
+// stop ends every system.
+func (r *runner) stop() {
+	for name := range maps.Clone(r.up) {
+		r.end(name)
+	}
+}
+
+// row measures ours and the peer in turn.
+func (r *runner) row(ctx context.Context, w row) (result, error) {
+	for name := range maps.Clone(r.up) {
+		if name != w.Ours.System && name != w.Peer.System {
+			r.end(name)
+		}
+	}
+	out := result{Name: w.Name, Title: w.Title, Unit: w.Unit, OursSystem: w.Ours.System, PeerSystem: w.Peer.System, Goal: w.Goal}
+	out.OursWork, out.PeerWork = w.Ours.Work.String(), w.Peer.Work.String()
+	repeat := r.repeat
+	if w.Once {
+		repeat = 1
+	}
+	if err := r.warm(ctx, w); err != nil {
+		return out, err
+	}
+	for range repeat {
+		ours, err := w.measure(ctx, r, w.Ours)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", w.Ours.System, err)
+		}
+		out.Ours = append(out.Ours, ours)
+		if w.Peer.System == "" {
+			continue
+		}
+		peer, err := w.measure(ctx, r, w.Peer)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w", w.Peer.System, err)
+		}
+		out.Peer = append(out.Peer, peer)
+		fmt.Fprintf(r.progress, "    %s   %s   %.2f\n", number(ours.Value), number(peer.Value), ours.Value/peer.Value)
+	}
+	if r.profiles != "" && w.Unit == "op/s" {
+		return out, r.profile(ctx, w)
+	}
+	return out, nil
+}
+
+// warm runs both sides once, shortly, for nothing: connections, memory and caches are then there.
+func (r *runner) warm(ctx context.Context, w row) error {
+	if w.Unit != "op/s" {
+		return nil
+	}
+	for _, s := range []side{w.Ours, w.Peer} {
+		if s.System == "" {
+			continue
+		}
+		sys, err := r.filled(ctx, s)
+		if err != nil {
+			return err
+		}
+		if _, err := ask(ctx, sys, s.Work, min(300*time.Millisecond, r.duration)); err != nil {
+			return fmt.Errorf("%s: %w", s.System, err)
+		}
+	}
+	return nil
+}
+
+// profile runs ours once more and keeps CPU profiles of the broker and a node.
+func (r *runner) profile(ctx context.Context, w row) error {
+	sys, err := r.filled(ctx, w.Ours)
+	if err != nil {
+		return err
+	}
+	d := max(r.duration, 5*time.Second)
+	profiled := make(chan error, 1)
+	go func() { profiled <- sys.Profile(ctx, filepath.Join(r.profiles, w.Name), d-500*time.Millisecond) }()
+	_, err = ask(ctx, sys, w.Ours.Work, d)
+	if e := <-profiled; e != nil {
+		return fmt.Errorf("profile: %w", e)
+	}
+	return err
+}

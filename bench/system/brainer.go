@@ -1,0 +1,153 @@
+//go:build linux
+
+package system
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"brainer/internal/op"
+)
+
+// Brainer starts a broker and so many nodes that dial it over ipc; without nodes the broker has
+// its embedded one. bin is the directory of the programs. With profiles they serve Go profiles,
+// as far as they can.
+func Brainer(ctx context.Context, bin string, nodes int, profiles bool) (*System, error) {
+	s, err := create()
+	if err != nil {
+		return nil, err
+	}
+	s.bin, s.target = bin, "ipc://"+filepath.Join(s.dir, "broker.sock")
+	if err := s.brainer(ctx, nodes, profiles); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *System) brainer(ctx context.Context, nodes int, profiles bool) (err error) {
+	if s.Address, err = freeAddress(); err != nil {
+		return err
+	}
+	args := []string{"--broker", s.target, "--listen", s.Address, "--state-dir", filepath.Join(s.dir, "state")}
+	page := ""
+	if profiles {
+		if page, err = freeAddress(); err != nil {
+			return err
+		}
+		args = append(args, "--pprof")
+	}
+	args = append(args, "--metrics", page, fmt.Sprintf("--embedded=%t", nodes == 0))
+	if err := s.start("broker", filepath.Join(s.bin, "run_broker"), args...); err != nil {
+		return err
+	}
+	s.Processes[0].page = page
+	for range nodes {
+		if err := s.startNode(); err != nil {
+			return err
+		}
+	}
+	return s.await(ctx, "the nodes", func() error {
+		st, err := s.status()
+		if err != nil {
+			return err
+		}
+		if in := inSync(st); in < max(nodes, 1) {
+			return fmt.Errorf("%d of %d nodes are in sync", in, max(nodes, 1))
+		}
+		return nil
+	})
+}
+
+func (s *System) startNode() error {
+	s.copies++
+	return s.start("node", filepath.Join(s.bin, "run_node"), "--broker", s.target,
+		"--node-endpoint", fmt.Sprintf("ipc://%s/node%d.sock", s.dir, s.copies), "--id", fmt.Sprintf("node%d", s.copies))
+}
+
+func (s *System) status() (st op.Status, err error) {
+	reply, err := call(s.Address, "BRAINER", "STATUS", "JSON")
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal([]byte(reply.Text()), &st)
+}
+
+func inSync(st op.Status) (n int) {
+	for _, node := range st.Nodes {
+		if node.InSync {
+			n++
+		}
+	}
+	return n
+}
+
+// joinBrainer starts one more node and returns how long it took until it was in sync.
+func (s *System) joinBrainer(ctx context.Context) (j Join, err error) {
+	before, err := s.status()
+	if err != nil {
+		return j, err
+	}
+	began := time.Now()
+	if err := s.startNode(); err != nil {
+		return j, err
+	}
+	id := fmt.Sprintf("node%d", s.copies)
+	defer s.stopLast()
+	joiner := s.Processes[len(s.Processes)-1]
+	var snapshotFrom, snapshotTo time.Time
+	err = s.awaitFor(ctx, joinLimit, "the join", func() error {
+		st, err := s.status()
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		for _, n := range st.Nodes {
+			if n.ID != id {
+				continue
+			}
+			if n.Join != nil && n.Join.Phase == "snapshot" {
+				if snapshotFrom.IsZero() {
+					snapshotFrom = now
+				}
+				snapshotTo = now
+			}
+			if n.InSync {
+				j.Total, j.Keys = now.Sub(began), n.Keys
+				return nil
+			}
+		}
+		return fmt.Errorf("%d nodes are in sync", inSync(st))
+	})
+	if err != nil {
+		return j, err
+	}
+	j.Snapshot = snapshotTo.Sub(snapshotFrom)
+	after, err := s.status()
+	if err != nil {
+		return j, err
+	}
+	if after.SnapshotsTotal == before.SnapshotsTotal {
+		return j, fmt.Errorf("%s caught up without a snapshot", id)
+	}
+	// The count of keys comes with a heartbeat.
+	if err := s.await(ctx, "the joiner's count of keys", func() error {
+		st, err := s.status()
+		if err != nil {
+			return err
+		}
+		for _, n := range st.Nodes {
+			if n.ID == id && n.Keys > 0 {
+				j.Keys = n.Keys
+				return nil
+			}
+		}
+		return fmt.Errorf("no keys on %s", id)
+	}); err != nil {
+		return j, err
+	}
+	return j, j.resources(joiner, s.Processes[1])
+}

@@ -252,7 +252,7 @@ func (c *Client) begin(ctx context.Context) (release func(), bounded context.Con
 func (c *Client) take(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
-	case <-ctx.Done():
+	case <-make(chan int):
 		return c.failed(ctx, ctx.Err(), false)
 	}
 	if c.closed {

@@ -48,7 +48,7 @@ type Client struct {
 type stream interface {
 	// send returns errNotSent when nothing of b can have arrived.
 	send(ctx context.Context, b []byte) error
-	// recv returns the next bytes, at least one.
+	// recv returns the next bytes; none when a broker asks whether we are there.
 	recv(ctx context.Context) ([]byte, error)
 	close()
 }
@@ -252,7 +252,7 @@ func (c *Client) begin(ctx context.Context) (release func(), bounded context.Con
 func (c *Client) take(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
-	case <-make(chan int):
+	case <-ctx.Done():
 		return c.failed(ctx, ctx.Err(), false)
 	}
 	if c.closed {

@@ -332,6 +332,24 @@ func TestABrokerThatCameBackIsUsedWithoutAnError(t *testing.T) {
 	}
 }
 
+func TestALinkThatBrokeBetweenTwoCallsIsReplacedWithoutAnError(t *testing.T) {
+	n := mem.New()
+	b := clienttest.Start(t, n, "inproc://broker", nil)
+	c := connect(t, "inproc://broker", client.WithTransport(n), client.WithDB(2))
+	for want := range int64(3) {
+		reply, err := c.Do("INCRBY", "n", "1")
+		if err != nil || reply.Int != want+1 {
+			t.Fatalf("call %d: %+v %v", want, reply, err)
+		}
+		for _, id := range n.Peers("inproc://broker") {
+			n.Cut(id)
+		}
+	}
+	if got := strings.Join(b.Commands(), ", "); strings.Count(got, "SELECT 2") != 3 || strings.Count(got, "INCRBY") != 3 {
+		t.Errorf("the broker got %s", got)
+	}
+}
+
 func TestCloseSaysQuitAndEndsTheClient(t *testing.T) {
 	b := start(t, ipcEndpoint(t), nil)
 	c := connect(t, b.Endpoint())
@@ -387,6 +405,10 @@ func TestAThousandClientsLeaveNoDescriptors(t *testing.T) {
 	settled := descriptors(t)
 	for range 1000 {
 		once()
+	}
+	quits := slices.DeleteFunc(b.Commands(), func(s string) bool { return s != "QUIT" })
+	if len(quits) != 1010 {
+		t.Errorf("%d of 1010 clients were heard to say QUIT", len(quits))
 	}
 	for deadline := time.Now().Add(5 * time.Second); descriptors(t) > settled; {
 		if time.Now().After(deadline) {

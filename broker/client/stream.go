@@ -66,7 +66,6 @@ func (s *linkStream) recv(ctx context.Context) ([]byte, error) {
 	for {
 		b, err := s.dealer.Recv()
 		switch {
-		case err == nil && len(b) == 0: // the broker asks whether we are there
 		case err == nil:
 			return b, nil
 		case err != link.ErrAgain:

@@ -363,6 +363,18 @@ func TestCloseSaysQuitAndEndsTheClient(t *testing.T) {
 	}
 }
 
+// A link drops what is queued when it is closed, so Close gives the answer a moment to come.
+func TestCloseWaitsForTheAnswerToQuitButNotForEver(t *testing.T) {
+	b := start(t, ipcEndpoint(t), nil)
+	c := connect(t, b.Endpoint())
+	b.Silence(true)
+	begun := time.Now()
+	must(t, c.Close())
+	if took := time.Since(begun); took < 200*time.Millisecond || took > 5*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+}
+
 func TestReceiveReturnsWhatComesUnasked(t *testing.T) {
 	c := connect(t, start(t, ipcEndpoint(t), nil).Endpoint())
 	if _, err := c.Do("SUBSCRIBE", "news"); err != nil {

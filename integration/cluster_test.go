@@ -132,6 +132,9 @@ func (c *cluster) awaitStatus(what string, wanted func(op.Status) bool) op.Statu
 	c.t.Helper()
 	var s op.Status
 	await(c.t, what, func() (bool, string) {
+		if !c.broker.alive() {
+			c.t.Fatalf("the broker has ended: %v", c.broker.err)
+		}
 		var err error
 		if s, err = c.status(); err != nil {
 			return false, err.Error()

@@ -226,7 +226,7 @@ func TestAnEndpointOfSomethingElseIsNoBroker(t *testing.T) {
 	must(t, err)
 	defer mute.Close()
 	_, err = client.Connect("tcp://"+mute.Addr().String(), client.WithConnectTimeout(50*time.Millisecond))
-	if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "does not answer as a broker") {
+	if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "but does not answer: the broker hangs") {
 		t.Fatalf("a mute listener gives %v", err)
 	}
 

@@ -44,7 +44,7 @@ func openLink(ctx context.Context, e endpoint, t link.Transport, own bool) (stre
 		case <-d.Ready():
 		case <-ctx.Done():
 			d.Close()
-			return nil, unreachable(fmt.Sprintf("%s does not answer as a broker: is it the --broker endpoint of run_broker?", e), ctx.Err())
+			return nil, unreachable(fmt.Sprintf("something listens on %s, but does not answer: the broker hangs, or this is not its --broker endpoint", e), ctx.Err())
 		}
 	}
 	s := &linkStream{dealer: d}

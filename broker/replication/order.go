@@ -125,7 +125,7 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 	if primary != nil {
 		e.Primary = primary.number
 	}
-	c.window.append(e.TimeMs, entryOverhead+len(e.Body), func(b []byte) []byte { return wire.AppendEntry(b, &e) })
+	c.window.end(wire.AppendEntry(c.window.begin(entryOverhead+len(e.Body)), &e), e.TimeMs)
 	return c.pending.push()
 }
 

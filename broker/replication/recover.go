@@ -251,7 +251,7 @@ func (c *Core) fillWindow(last uint64, runs []wire.Run) {
 				return
 			}
 			encoded := b[:len(b)-len(rest)]
-			c.window.append(e.TimeMs, len(encoded), func(buf []byte) []byte { return append(buf, encoded...) })
+			c.window.end(append(c.window.begin(len(encoded)), encoded...), e.TimeMs)
 			b = rest
 			next++
 		}

@@ -7,6 +7,7 @@ type window struct {
 	chunks      []chunk
 	chunkBytes  int // room of a chunk
 	bytes       int64
+	spare       chunk // one that was dropped: its memory serves the next
 }
 
 // chunk holds consecutive entries back to back.
@@ -22,19 +23,29 @@ func (w *window) reset(next uint64) {
 	*w = window{first: next, last: next - 1, chunkBytes: w.chunkBytes}
 }
 
-// append adds the next entry; encode appends its bytes.
-func (w *window) append(timeMs int64, size int, encode func([]byte) []byte) {
+// begin returns the buffer that the next entry, of at most size bytes, is appended to; end takes it
+// back.
+func (w *window) begin(size int) []byte {
 	n := len(w.chunks)
 	if n == 0 || len(w.chunks[n-1].buf)+size > cap(w.chunks[n-1].buf) {
-		w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: make([]byte, 0, max(w.chunkBytes, size))})
+		c := chunk{first: w.last + 1}
+		if size <= w.chunkBytes && w.spare.buf != nil {
+			c.buf, c.offs = w.spare.buf[:0], w.spare.offs[:0]
+			w.spare = chunk{}
+		} else {
+			c.buf = make([]byte, 0, max(w.chunkBytes, size))
+		}
+		w.chunks = append(w.chunks, c)
 		n++
 	}
-	c := &w.chunks[n-1]
+	return w.chunks[n-1].buf
+}
+
+func (w *window) end(buf []byte, timeMs int64) {
+	c := &w.chunks[len(w.chunks)-1]
 	c.offs = append(c.offs, uint32(len(c.buf)))
-	before := len(c.buf)
-	c.buf = encode(c.buf)
-	c.lastMs = timeMs
-	w.bytes += int64(len(c.buf) - before)
+	w.bytes += int64(len(buf) - len(c.buf))
+	c.buf, c.lastMs = buf, timeMs
 	w.last++
 }
 
@@ -90,6 +101,9 @@ func (w *window) find(index uint64) *chunk {
 func (w *window) trim(bytesMax, minMs int64, keep uint64) {
 	for len(w.chunks) > 1 && (w.bytes > bytesMax || w.chunks[0].lastMs < minMs) && w.chunks[1].first <= keep {
 		w.bytes -= int64(len(w.chunks[0].buf))
+		if cap(w.chunks[0].buf) == w.chunkBytes {
+			w.spare = w.chunks[0]
+		}
 		w.chunks[0] = chunk{}
 		w.chunks = w.chunks[1:]
 		w.first = w.chunks[0].first

@@ -100,7 +100,7 @@ func New(cfg Config) (*Broker, error) {
 	}
 	router, err := cfg.Transport.Bind(cfg.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("bind --broker %s: %w", cfg.Endpoint, err)
+		return nil, fmt.Errorf("--broker: %w", err)
 	}
 	b := &Broker{cfg: cfg, router: router, log: cfg.Log, wake: make(chan struct{}, 1), calls: make(chan call),
 		stored: make(chan storeResult, 1), storing: make(chan replication.View, 1)}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"brainer/internal/command"
@@ -13,7 +14,10 @@ import (
 )
 
 // localClient is a client at the node's own endpoint: it reads this copy, which may be behind.
-type localClient struct{ proto int }
+type localClient struct {
+	proto int
+	db    int
+}
 
 const localClientsMax = 1000
 
@@ -33,7 +37,7 @@ func (n *Node) serveLocal() {
 		c := n.clients[peer]
 		if c == nil {
 			if len(n.clients) >= localClientsMax {
-				clear(n.clients) // they keep nothing but the RESP version
+				clear(n.clients) // they keep no more than a database and a RESP version
 			}
 			c = &localClient{proto: 2}
 			n.clients[peer] = c
@@ -81,6 +85,18 @@ func (n *Node) executeLocal(c *localClient, w *resp.Writer, cmd resp.Command) {
 	case name == "quit":
 		w.OK()
 		return
+	case name == "select" && len(cmd.Args) == 2:
+		db, err := strconv.Atoi(string(cmd.Args[1]))
+		switch {
+		case err != nil:
+			w.Error(command.ErrNotInteger)
+		case db < 0 || db >= command.Databases:
+			w.Error(command.ErrDBIndex)
+		default:
+			c.db = db
+			w.OK()
+		}
+		return
 	case name == "hello":
 		if len(cmd.Args) > 1 {
 			switch string(cmd.Args[1]) {
@@ -106,14 +122,14 @@ func (n *Node) executeLocal(c *localClient, w *resp.Writer, cmd resp.Command) {
 	case !row.ArityOK(len(cmd.Args)):
 		w.Error(command.ErrArity(row.Name))
 		return
-	case row.Flags&command.Write != 0:
+	case row.Flags&command.Write != 0 || row.Name == "brainer|with" || row.Name == "publish":
 		w.Error("READONLY You can't write against a node's own endpoint: send it to the broker.")
 		return
 	case row.Run == nil || row.Flags&command.Internal != 0:
 		w.Error("ERR '" + row.Name + "' is not answered at a node's own endpoint")
 		return
 	}
-	w.Raw(n.replica.ReadLocal(n.cfg.NowMs(), 0, uint8(c.proto), cmd.Raw))
+	w.Raw(n.replica.ReadLocal(n.cfg.NowMs(), uint8(c.db), uint8(c.proto), cmd.Raw))
 }
 
 // writeStatus describes this node alone, in the form of the broker's status.

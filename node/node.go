@@ -90,7 +90,7 @@ func New(cfg Config) (*Node, error) {
 	if e := cfg.Replica.Endpoint; e != "" {
 		own, err := cfg.Transport.Bind(e)
 		if err != nil {
-			return nil, fmt.Errorf("bind --node-endpoint %s: %w", e, err)
+			return nil, fmt.Errorf("--node-endpoint: %w", err)
 		}
 		n.own = own
 	}
@@ -174,7 +174,7 @@ func (n *Node) session(ctx context.Context) error {
 	id := rand.Uint64() | 1
 	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("d", id))
 	if err != nil {
-		return fmt.Errorf("dial --broker %s: %w", n.cfg.Broker, err)
+		return fmt.Errorf("--broker: %w", err)
 	}
 	defer dealer.Close()
 	n.replica.Open(id)

@@ -190,17 +190,24 @@ func (c *client) protocolError(err error) error {
 	return err
 }
 
-// linger lets the client read the last reply: closing with unread input resets the connection and
-// may take the reply away.
+// linger lets the client read the last reply.
 func (c *client) linger() {
 	c.out.close()
-	half, ok := c.conn.(interface{ CloseWrite() error })
+	linger(c.conn)
+}
+
+const lingerPatience = 250 * time.Millisecond
+
+// linger waits until the other end has closed too, for a moment: closing with unread input resets
+// the connection, and may take the last reply away.
+func linger(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	const patience, bytesMax = 250 * time.Millisecond, 1 << 20
-	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
-	_, _ = io.Copy(io.Discard, io.LimitReader(c.conn, bytesMax)) // whatever it says is not heard
+	const bytesMax = 1 << 20
+	_ = conn.SetReadDeadline(time.Now().Add(lingerPatience))
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, bytesMax)) // whatever it says is not heard
 }
 
 // fill waits for bytes: for ever between commands unless there is an idle timeout, not so long

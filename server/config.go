@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -39,7 +40,7 @@ func configHandlers() map[string]handler {
 func (s *Server) newParams(more []Param) params {
 	st := &s.settings
 	all := []Param{
-		number("maxclients", &st.maxClients, 1, 1<<32-1),
+		s.maxClientsParam(),
 		number("timeout", &st.idleTimeoutS, 0, 1<<31-1),
 		number("tcp-keepalive", &st.keepAliveS, 0, 1<<31-1),
 		number("write-timeout-ms", &st.writeTimeoutMs, 1, 1<<40),
@@ -95,6 +96,22 @@ func number(name string, at *atomic.Int64, least, most int64) Param {
 			return nil
 		},
 	}
+}
+
+// maxClientsParam refuses more clients than there can be descriptors.
+func (s *Server) maxClientsParam() Param {
+	at := &s.settings.maxClients
+	p := number("maxclients", at, 1, 1<<32-1)
+	store := p.Set
+	p.Set = func(v string) error {
+		if n, err := strconv.Atoi(v); err == nil && n > 0 {
+			if affordable := affordableClients(n, s.reserved(), slog.New(slog.DiscardHandler)); affordable < n {
+				return fmt.Errorf("The operating system is not able to handle the specified number of clients, try with %d", affordable)
+			}
+		}
+		return store(v)
+	}
+	return p
 }
 
 func memory(name string, at *atomic.Int64, least int64) Param {

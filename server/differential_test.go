@@ -239,6 +239,11 @@ c>
 b> MULTI
 b> PUBLISH x four
 b> DISCARD
+b> WATCH k
+d> SET k changed
+b> MULTI
+b> PUBLISH x never
+b> EXEC
 b> PUBLISH x five
 a*2>
 c>

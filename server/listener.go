@@ -69,7 +69,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		pause = first
 		if !l.srv.admit() {
-			refuse(conn)
+			l.srv.refuse(conn)
 			continue
 		}
 		if tcp, ok := conn.(*net.TCPConn); ok {

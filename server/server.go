@@ -58,6 +58,7 @@ type Server struct {
 	nextID    atomic.Uint64
 	draining  atomic.Bool
 	connected atomic.Int64
+	refusals  chan struct{}
 
 	mu        sync.Mutex
 	clients   map[uint64]*client
@@ -87,6 +88,7 @@ func New(backend Backend, opts Options) *Server {
 		listeners: map[net.Listener]struct{}{},
 		empty:     make(chan struct{}),
 		hub:       newHub(),
+		refusals:  make(chan struct{}, refusalsMax),
 	}
 	s.settings.init(opts, s.log)
 	s.params = s.newParams(opts.Params)
@@ -105,7 +107,7 @@ var ErrClosed = errors.New("server: shutting down")
 // must end a Read and a Write that another goroutine is in.
 func (s *Server) ServeConn(conn net.Conn) error {
 	if !s.admit() {
-		refuse(conn)
+		s.refuse(conn)
 		return ErrMaxClients
 	}
 	return s.serve(conn, s.nextID.Add(1))
@@ -122,10 +124,25 @@ func (s *Server) admit() bool {
 	return true
 }
 
-func refuse(conn net.Conn) {
-	_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-	_, _ = io.WriteString(conn, "-"+errMaxClients+"\r\n") // it is closed either way
-	_ = conn.Close()
+// refusalsMax is how many refused connections may wait at once for their client to read why; it is
+// taken from the reserve of descriptors.
+const refusalsMax = 32
+
+// refuse tells a connection that there are too many, without holding up its caller.
+func (s *Server) refuse(conn net.Conn) {
+	select {
+	case s.refusals <- struct{}{}:
+	default:
+		_ = conn.Close()
+		return
+	}
+	go func() {
+		defer func() { <-s.refusals }()
+		_ = conn.SetWriteDeadline(time.Now().Add(lingerPatience))
+		_, _ = io.WriteString(conn, "-"+errMaxClients+"\r\n") // it is closed either way
+		linger(conn)
+		_ = conn.Close()
+	}()
 }
 
 // serve runs a connection that was counted in.

@@ -42,6 +42,9 @@ func (st *settings) init(opts Options, log *slog.Logger) {
 	st.replicSoftS.Store(60)
 }
 
+// reserved is how many descriptors are not for clients.
+func (s *Server) reserved() int { return or(s.opts.ReservedFDs, reservedFDs) }
+
 // affordableClients lowers max to what the limit of open files leaves beside the reserve.
 func affordableClients(max, reserve int, log *slog.Logger) int {
 	var limit syscall.Rlimit

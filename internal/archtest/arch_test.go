@@ -141,7 +141,8 @@ func worldViolations(pkgs []pkg) (found []string) {
 			continue
 		}
 		for _, i := range p.Imports {
-			if slices.ContainsFunc(worldImports, func(w string) bool { return i == w || strings.HasPrefix(i, w+"/") }) {
+			world := slices.ContainsFunc(worldImports, func(w string) bool { return i == w || strings.HasPrefix(i, w+"/") })
+			if world && !slices.Contains(worldAllowed[strings.TrimPrefix(p.ImportPath, module+"/")], i) {
 				found = append(found, fmt.Sprintf("%s imports %s", p.ImportPath, i))
 			}
 		}
@@ -172,6 +173,7 @@ func sourceViolations(fset *token.FileSet, f *ast.File) (found []string) {
 			}
 			switch path, name := imported[x.Name], n.Sel.Name; {
 			case path == "time" && clockFuncs[name],
+				path == "syscall" && !slices.ContainsFunc(syscallAllowed, func(a string) bool { return strings.HasPrefix(name, a) }),
 				(path == "math/rand" || path == "math/rand/v2") && !seededRand[name]:
 				found = append(found, fmt.Sprintf("%s: %s.%s", fset.Position(n.Pos()), x.Name, name))
 			}
@@ -193,6 +195,21 @@ func TestPackagesReachOnlyWhatTheyMay(t *testing.T) {
 	report(t, reachViolations(pkgs))
 	report(t, cgoViolations(pkgs))
 	report(t, worldViolations(pkgs))
+}
+
+// A rule about a package that is not there keeps nothing.
+func TestRulesNamePackagesThatExist(t *testing.T) {
+	pkgs := list(t, nil)
+	named := slices.Concat(cgoAllowed, deterministic)
+	for _, r := range reachRules {
+		named = slices.Concat(named, r.from, r.never)
+	}
+	slices.Sort(named)
+	for _, folder := range slices.Compact(named) {
+		if !slices.ContainsFunc(pkgs, func(p pkg) bool { return below(p.ImportPath, []string{folder}) }) {
+			t.Errorf("there is no package in %s", folder)
+		}
+	}
 }
 
 func TestDeterministicCoresHaveNoClockNoChanceAndNoGoroutines(t *testing.T) {
@@ -266,6 +283,7 @@ func TestSourceRulesCatchPlantedFaults(t *testing.T) {
 import (
 	"math/rand"
 	r2 "math/rand/v2"
+	"syscall"
 	"time"
 )
 type t struct { r *rand.Rand; d time.Duration }       // fine
@@ -277,6 +295,7 @@ var e = rand.Intn(3)
 var f = r2.N(10)
 func g() { go func() {}() }
 func h() { <-time.After(1) }
+func i() { syscall.Mmap(-1, 0, 1, syscall.PROT_READ, syscall.MAP_ANON); syscall.Open("f", 0, 0) }
 `
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "p.go", src, 0)
@@ -284,8 +303,8 @@ func h() { <-time.After(1) }
 		t.Fatal(err)
 	}
 	found := sourceViolations(fset, f)
-	want := []string{"p.go:10:9: time.Now", "p.go:11:9: time.Since", "p.go:12:9: rand.Intn", "p.go:13:9: r2.N",
-		"p.go:14:12: go statement", "p.go:15:14: time.After"}
+	want := []string{"p.go:11:9: time.Now", "p.go:12:9: time.Since", "p.go:13:9: rand.Intn", "p.go:14:9: r2.N",
+		"p.go:15:12: go statement", "p.go:16:14: time.After", "p.go:17:73: syscall.Open"}
 	if !slices.Equal(found, want) {
 		t.Errorf("found %q\nwant  %q", found, want)
 	}

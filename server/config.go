@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -87,10 +86,10 @@ func number(name string, at *atomic.Int64, least, most int64) Param {
 		Set: func(v string) error {
 			n, err := strconv.ParseInt(v, 10, 64)
 			if err != nil {
-				return errors.New("argument couldn't be parsed into an integer")
+				return errNotInteger
 			}
 			if n < least || n > most {
-				return fmt.Errorf("argument must be between %d and %d inclusive", least, most)
+				return errBetween(least, most)
 			}
 			at.Store(n)
 			return nil
@@ -106,7 +105,7 @@ func (s *Server) maxClientsParam() Param {
 	p.Set = func(v string) error {
 		if n, err := strconv.Atoi(v); err == nil && n > 0 {
 			if affordable := affordableClients(n, s.reserved(), slog.New(slog.DiscardHandler)); affordable < n {
-				return fmt.Errorf("The operating system is not able to handle the specified number of clients, try with %d", affordable)
+				return errDescriptors(affordable)
 			}
 		}
 		return store(v)
@@ -121,11 +120,11 @@ func memory(name string, at *atomic.Int64, least int64) Param {
 		Set: func(v string) error {
 			n, err := ParseMemory(v)
 			if err != nil {
-				return errors.New("argument must be a memory value")
+				return errNotMemory
 			}
 			const most = 1<<63 - 1
 			if n < least {
-				return fmt.Errorf("argument must be between %d and %d inclusive", least, int64(most))
+				return errBetween(least, most)
 			}
 			at.Store(n)
 			return nil
@@ -172,7 +171,7 @@ func (st *settings) outputLimits() string {
 func (st *settings) setOutputLimits(value string) error {
 	words := strings.Fields(value)
 	if len(words) == 0 || len(words)%4 != 0 {
-		return errors.New("Wrong number of arguments in buffer limit configuration.")
+		return errLimitArity
 	}
 	type change struct {
 		limit             outputLimit
@@ -187,13 +186,13 @@ func (st *settings) setOutputLimits(value string) error {
 		classes := st.outputClasses()
 		at := slices.IndexFunc(classes, func(l outputLimit) bool { return l.class == class })
 		if at < 0 {
-			return errors.New("Invalid client class specified in buffer limit configuration.")
+			return errLimitClass
 		}
 		hard, err1 := ParseMemory(words[i+1])
 		soft, err2 := ParseMemory(words[i+2])
 		softS, err3 := strconv.ParseInt(words[i+3], 10, 64)
 		if err1 != nil || err2 != nil || err3 != nil || softS < 0 {
-			return errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+			return errLimitValue
 		}
 		changes = append(changes, change{classes[at], hard, soft, softS})
 	}
@@ -244,10 +243,10 @@ func configSet(c *client, args [][]byte, w *resp.Writer) {
 			w.Error(errConfigUnknown(string(pairs[i])))
 			return
 		case param.Set == nil && param.Get() != string(pairs[i+1]):
-			w.Error(errConfigSet(name, "can't set immutable config"))
+			w.Error(errConfigSet(name, string(errImmutable)))
 			return
 		case seen[name]:
-			w.Error(errConfigSet(name, "duplicate parameter"))
+			w.Error(errConfigSet(name, string(errDuplicate)))
 			return
 		}
 		seen[name] = true

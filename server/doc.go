@@ -9,8 +9,9 @@
 // never sees a client's byte: one unauthenticated packet would end the process (an overflow in its
 // length arithmetic), others pin a core or grow the stack. So the listener that redcon is given wraps
 // every connection such that redcon's first Read returns one constant command; the handler of that
-// command detaches the connection, and resp.Reader, which has Redis's limits, reads the raw one. The
-// connection that redcon made becomes garbage with its 12 KiB of buffers.
+// command detaches the connection, and resp.Reader, which has Redis's limits, reads the raw one (measured: an
+// MSET of 10 MB that arrives in pieces of 4 KiB takes 30 ms, on redcon's reader 19 s). The connection
+// that redcon made becomes garbage with its 12 KiB of buffers.
 //
 // # One connection
 //

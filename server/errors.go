@@ -1,5 +1,7 @@
 package server
 
+import "fmt"
+
 // Every error text of the server's own that a client can see; those of executing a command are
 // package command's, those of the order the broker's.
 const (
@@ -63,4 +65,27 @@ func errConfigSet(name, why string) string {
 
 func errSubcommandArity(sub, command string) string {
 	return "ERR unknown subcommand or wrong number of arguments for '" + sub + "'. Try " + command + " HELP."
+}
+
+// configError says why CONFIG SET failed.
+type configError string
+
+func (e configError) Error() string { return string(e) }
+
+const (
+	errNotInteger configError = "argument couldn't be parsed into an integer"
+	errNotMemory  configError = "argument must be a memory value"
+	errImmutable  configError = "can't set immutable config"
+	errDuplicate  configError = "duplicate parameter"
+	errLimitArity configError = "Wrong number of arguments in buffer limit configuration."
+	errLimitClass configError = "Invalid client class specified in buffer limit configuration."
+	errLimitValue configError = "Error in hard, soft or soft_seconds setting in buffer limit configuration."
+)
+
+func errBetween(least, most int64) configError {
+	return configError(fmt.Sprintf("argument must be between %d and %d inclusive", least, most))
+}
+
+func errDescriptors(affordable int) configError {
+	return configError(fmt.Sprintf("The operating system is not able to handle the specified number of clients, try with %d", affordable))
 }

@@ -38,7 +38,6 @@ type fakeBackend struct {
 	index   uint64
 	watches map[uint64]map[string]bool // token -> db and key
 	dirty   map[uint64]bool
-	args    [][]byte
 
 	tail atomic.Uint64
 }

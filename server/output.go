@@ -16,10 +16,7 @@ const (
 	queueResume = 64 << 10 // a subscriber's own replies wait until its queue is down to this
 )
 
-var (
-	errSlowReader = errors.New("server: the client does not read its replies")
-	errOutputGone = errors.New("server: the output is closed")
-)
+var errSlowReader = errors.New("server: the client does not read its replies")
 
 // output is a connection's way out. The connection's goroutine calls write and flush; once shared,
 // others may push, and a goroutine of its own does the writing.

@@ -17,6 +17,9 @@ RACE    ?=
 TIMEOUT ?= 12m
 # One FUZZ target runs this long.
 FUZZTIME ?= 20s
+# What sim runs.
+SEEDS ?= 10000
+FROM  ?= 1
 
 .PHONY: help
 help: ## this list
@@ -53,7 +56,19 @@ fuzz: deps ## each fuzz target for FUZZTIME (20s)
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	done
 
-# Later, when they exist: sim (a long simulation), chaos, bench, bench-quick, soak.
+.PHONY: sim
+sim: deps ## a long simulation: SEEDS (10000) seeds from FROM (1)
+	go test ./internal/sim -run TestSeeds -seeds $(SEEDS) -from $(FROM) -timeout 0 -v
+
+.PHONY: bench
+bench: deps-bench ## side by side with redis-server and nutcracker, alternating (ARGS="-rows ... -repeat ...")
+	go run ./bench $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: deps-bench ## the same in short, to see that it runs; its figures are noise
+	go run ./bench -seconds 0.5 -repeat 1 -keys 100000 $(ARGS)
+
+# Later, when they exist: chaos, soak.
 
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code
@@ -64,8 +79,12 @@ deps: ## install what building needs and is missing (libzmq3-dev, gcc, pkg-confi
 	@.ci/deps build
 
 .PHONY: deps-test
-deps-test: ## install what the tests need and is missing (redis, promtool, a word list), starting no service
+deps-test: ## install what the tests need and is missing (redis, promtool, python3-redis, words), starting no service
 	@.ci/deps test
+
+.PHONY: deps-bench
+deps-bench: ## install what bench compares with and is missing (redis-server, nutcracker), starting no service
+	@.ci/deps bench
 
 .PHONY: clean
 clean: ## remove what was built

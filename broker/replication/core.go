@@ -363,10 +363,24 @@ func (c *Core) Unreachable(nowUs int64, peer string) {
 		return
 	}
 	for _, n := range c.nodes {
-		if n.beatPeer == peer {
-			n.beatPeer = ""
+		if n.connected() && n.beatPeer == peer {
+			c.sessionOver(n, reasonUnreachable) // both sockets are of one process
+			return
 		}
 	}
+}
+
+// Idle reports whether nothing waits for an answer or for time to pass but the heartbeats.
+func (c *Core) Idle() bool {
+	if c.state != active || c.storing != nil || c.pendingReads > 0 || len(c.barriers) > 0 || c.tail != c.safe {
+		return false
+	}
+	for _, n := range c.nodes {
+		if n.turnInFlight || n.suspect || n.connected() && n.state != stateLive {
+			return false
+		}
+	}
+	return true
 }
 
 // Flush builds a turn for every node that is free for one. Call it when the inputs at hand are taken in.

@@ -41,6 +41,8 @@ type node struct {
 	forgotten   bool   // an operator said that it is not coming back
 
 	peer, beatPeer string
+	toldInSync     bool // by the last heartbeat on the session's own socket
+	toldUs         int64
 	session        uint64
 	assembler      wire.Assembler
 
@@ -167,6 +169,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
 	n.suspect, n.busyMs, n.goodbye, n.forgotten = false, 0, false, false
 	n.reported, n.turnInFlight, n.resends = false, false, 0
+	n.toldInSync, n.toldUs = false, 0
 	n.state = stateHello
 	c.byPeer[peer] = n
 	c.bySession[h.Session] = n
@@ -449,7 +452,8 @@ func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
 	}
 }
 
-// sendBeats tells every node that the broker lives, and probes the connection.
+// sendBeats tells every node that the broker lives, and probes the connection. The session's own
+// socket hears it rarely once there is one for heartbeats, but at once when what it says has changed.
 func (c *Core) sendBeats() {
 	for _, n := range c.nodes {
 		if !n.connected() {
@@ -457,9 +461,12 @@ func (c *Core) sendBeats() {
 		}
 		m := wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state]}
 		frame := m.Append(nil, c.header(n))
-		c.send(n.peer, frame)
 		if n.beatPeer != "" {
 			c.send(n.beatPeer, frame)
+		}
+		if n.beatPeer == "" || n.toldInSync != m.InSync || c.nowUs-n.toldUs >= 10*c.cfg.HeartbeatMs*1000 {
+			n.toldInSync, n.toldUs = m.InSync, c.nowUs
+			c.send(n.peer, frame)
 		}
 	}
 }

@@ -27,7 +27,8 @@ type Config struct {
 	ReclaimPerTick  int // and with a TICK
 	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
 
-	Fault Fault // planted in tests only
+	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
+	Fault   Fault                                // planted in tests only
 }
 
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
@@ -325,6 +326,9 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	}
 	reply := r.replies.keep(r.reply.B)
 	r.ring.append(era, index, encoded, reply)
+	if r.cfg.OnApply != nil {
+		r.cfg.OnApply(r.pos, r.digest)
+	}
 	return reply
 }
 
@@ -348,6 +352,11 @@ func (r *Replica) ReadLocal(nowMs int64, db, proto uint8, body []byte) []byte {
 	r.execute(db, proto, nowMs, uint64(nowMs), body, false)
 	r.lastMs = last
 	return r.reply.B
+}
+
+// Copy names the data that is held and the history it belongs to.
+func (r *Replica) Copy() (dataID, clusterID uint64, p wire.Position, digest uint64) {
+	return r.dataID, r.clusterID, r.pos, r.digest
 }
 
 // Status says in short where this copy stands.

@@ -1,0 +1,253 @@
+package sim
+
+import (
+	"brainer/broker/replication"
+	"brainer/internal/op"
+	"brainer/internal/wire"
+)
+
+const brokerTickUs = 20_000
+
+// brokerHost is what package broker is around the core: it takes in, flushes and performs.
+type brokerHost struct {
+	w       *world
+	alive   bool
+	paused  bool
+	life    int
+	core    *replication.Core
+	waking  bool
+	tickUs  int64
+	inbox   []arrival
+	ops     []*op.Op
+	storeNo uint64 // durable, not yet told
+	told    bool
+
+	disk    replication.View  // what a restart would find
+	view    replication.View  // the last one that the core was told is durable
+	storing *replication.View // on its way to the disk
+	slowUs  int64             // added to each store
+}
+
+type arrival struct {
+	conn  *conn
+	frame []byte
+}
+
+func newBrokerHost(w *world) *brokerHost { return &brokerHost{w: w} }
+
+func (b *brokerHost) start() {
+	w := b.w
+	b.alive, b.paused = true, false
+	b.life++
+	cfg := w.plan.Broker
+	cfg.BrokerRun, cfg.Rand = w.rng.Uint64()|1, w.rng.Uint64
+	cfg.Embedded = w.plan.Embedded
+	cfg.Ack = w.plan.Ack
+	cfg.Fault = w.opt.Broker
+	b.view = b.disk
+	b.storing = nil
+	b.inbox, b.ops = nil, nil
+	b.told, b.waking = true, false
+	b.core = replication.New(cfg, b.disk, w.nowUs)
+	b.tickUs = w.nowUs
+	w.tracef("broker starts epoch=%d members=%v", b.disk.Epoch+1, b.disk.Members)
+	w.check.newReign()
+	b.perform()
+	b.tick(b.life)
+}
+
+// crash ends the process. A record on its way to the disk may have got there.
+func (b *brokerHost) crash() {
+	w := b.w
+	w.tracef("broker crash")
+	b.alive = false
+	if b.storing != nil && w.chance(0.5) {
+		b.makeDurable(*b.storing)
+	}
+	b.storing = nil
+	b.collect()
+	b.core = nil
+	w.net.brokerDied()
+	for _, c := range w.clients {
+		c.brokerDied()
+	}
+	for _, n := range w.nodes {
+		if n.embedded && n.alive {
+			n.crash()
+		}
+	}
+}
+
+func (b *brokerHost) collect() {
+	s := b.core.Status(b.w.nowUs)
+	b.w.stats.Resends += int(s.Resends)
+	b.w.stats.Rerouted += int(s.ReadsRerouted)
+	b.w.stats.Snapshots += int(s.SnapshotsTotal)
+	b.w.stats.Resumes += int(s.ResumesTotal)
+	if s.DigestMismatches > 0 {
+		b.w.failf("2: the broker found %d digests that differ", s.DigestMismatches)
+	}
+}
+
+func (b *brokerHost) pause() {
+	b.w.tracef("broker pause")
+	b.paused = true
+}
+
+func (b *brokerHost) resume() {
+	if !b.paused {
+		return
+	}
+	b.w.tracef("broker resume")
+	b.paused = false
+	b.wake()
+}
+
+func (b *brokerHost) tick(life int) {
+	if !b.alive || b.life != life {
+		return
+	}
+	b.wake()
+	b.w.after(brokerTickUs, func() { b.tick(life) })
+}
+
+func (b *brokerHost) arrive(c *conn, frame []byte) {
+	if !b.alive {
+		return
+	}
+	b.inbox = append(b.inbox, arrival{c, frame})
+	b.wake()
+}
+
+func (b *brokerHost) submit(o *op.Op) {
+	b.ops = append(b.ops, o)
+	b.wake()
+}
+
+func (b *brokerHost) wake() {
+	if b.waking || b.paused || !b.alive {
+		return
+	}
+	b.waking = true
+	life := b.life
+	b.w.after(b.w.between(3, 60), func() {
+		if b.life == life && b.alive {
+			b.waking = false
+			if !b.paused {
+				b.loop()
+			}
+		}
+	})
+}
+
+// loop is one round of broker.Run.
+func (b *brokerHost) loop() {
+	w := b.w
+	if !b.told {
+		b.told = true
+		b.view = b.disk
+		b.core.ViewStored(w.nowUs, b.storeNo)
+		b.perform()
+	}
+	ops := b.ops
+	b.ops = nil
+	for _, o := range ops {
+		b.core.Submit(w.nowUs, o)
+		w.history.ordered(o)
+	}
+	in := b.inbox
+	b.inbox = nil
+	for _, a := range in {
+		b.core.Receive(w.nowUs, a.conn.id, a.frame)
+	}
+	if w.nowUs-b.tickUs >= brokerTickUs {
+		b.tickUs = w.nowUs
+		b.core.Tick(w.nowUs)
+	}
+	b.core.Flush(w.nowUs)
+	b.perform()
+	w.check.afterLoop()
+}
+
+// perform does what the core has put out, as package broker does.
+func (b *brokerHost) perform() {
+	w := b.w
+	out := &b.core.Out
+	for len(out.Frames)+len(out.Answered)+len(out.Events) > 0 || out.Store != nil {
+		frames := out.Frames
+		out.Frames = nil
+		for _, f := range frames {
+			if len(f.Bytes) > 3 && wire.Type(f.Bytes[3]) == wire.TTurn {
+				w.check.turnSent(f.Peer, f.Bytes)
+			}
+			if w.tracing() {
+				w.tracef("-> %s %s", f.Peer, describe(f.Bytes))
+			}
+			err := wire.Split(f.Bytes, w.plan.FrameBytesMax, func(frame []byte) error { return w.net.toNode(f.Peer, frame) })
+			if err != nil {
+				b.core.Unreachable(w.nowUs, f.Peer)
+			}
+		}
+		answered := out.Answered
+		out.Answered = nil
+		for _, o := range answered {
+			w.check.answered(o)
+		}
+		if v := out.Store; v != nil {
+			out.Store = nil
+			b.store(*v)
+		}
+		for _, e := range out.Events {
+			w.mark('e', uint64(len(e.Text)), e.Index, uint64(len(e.Why)))
+			w.tracef("event %s node=%s index=%d %s", e.Text, e.Node, e.Index, e.Why)
+		}
+		out.Events = out.Events[:0]
+		out.Acks = out.Acks[:0]
+	}
+}
+
+func (b *brokerHost) store(v replication.View) {
+	w := b.w
+	if b.storing != nil {
+		w.failf("4: a view is stored while another one is")
+	}
+	b.storing = &v
+	life := b.life
+	w.tracef("store view=%d epoch=%d members=%v left=%v history=%v", v.No, v.Epoch, v.Members, v.Left, v.History)
+	w.after(w.between(w.plan.StoreUs/4, w.plan.StoreUs)+b.slowUs, func() {
+		if !b.alive || b.life != life {
+			return
+		}
+		b.makeDurable(v)
+		b.storing = nil
+		b.storeNo, b.told = v.No, false
+		b.wake()
+	})
+}
+
+func (b *brokerHost) makeDurable(v replication.View) {
+	b.disk = v
+	b.w.stats.Views++
+	b.w.mark('v', v.No, v.Epoch, uint64(len(v.Members)))
+	b.w.tracef("durable view=%d", v.No)
+	b.w.check.durable()
+	b.w.history.viewDurable(v)
+}
+
+// serving: the broker answers requests.
+func (b *brokerHost) serving() bool {
+	if !b.alive {
+		return false
+	}
+	return b.core.Status(b.w.nowUs).State == "active"
+}
+
+// recoverEmpty is an operator's word.
+func (b *brokerHost) recoverEmpty() {
+	b.w.tracef("operator: recover --empty")
+	if text := b.core.RecoverEmpty(b.w.nowUs); text != "" {
+		b.w.failf("9: recover --empty: %s", text)
+	}
+	b.perform()
+	b.wake()
+}

@@ -1,0 +1,363 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"brainer/broker/replication"
+	"brainer/internal/op"
+	"brainer/internal/wire"
+)
+
+// place is a position in one history.
+type place struct {
+	cluster uint64
+	wire.Position
+}
+
+// checker looks at the invariants while the run goes on.
+type checker struct {
+	w    *world
+	calm bool // everything is healed: no request may fail
+
+	digests  map[place]uint64
+	entries  map[place][]byte      // encoded, as it was sent
+	copies   map[uint64]*copyState // by data id
+	acked    map[uint64]uint64     // cluster -> highest index acknowledged under ack all
+	safe     map[uint64]uint64     // cluster -> highest safe index of a serving broker
+	coreSafe uint64                // of this core, this history
+	coreIn   uint64                // the history
+	promised map[*nodeHost]uint64  // by process
+	before   map[*nodeHost]wire.Position
+}
+
+// copyState is one copy of the data: a data id in a process.
+type copyState struct{ last wire.Position }
+
+func (c *checker) init(w *world) {
+	*c = checker{w: w, digests: map[place]uint64{}, entries: map[place][]byte{}, copies: map[uint64]*copyState{},
+		acked: map[uint64]uint64{}, safe: map[uint64]uint64{}, promised: map[*nodeHost]uint64{}, before: map[*nodeHost]wire.Position{}}
+}
+
+func (c *checker) newReign() { c.coreSafe, c.coreIn = 0, 0 }
+
+func (c *checker) nodeStarted(n *nodeHost) { c.promised[n] = 0 }
+
+// applied: invariants 1 and 2. A copy applies index i+1 only after i; the same position is the same
+// state everywhere.
+func (c *checker) applied(n *nodeHost, p wire.Position, digest uint64) {
+	w := c.w
+	dataID, cluster, _, _ := n.replica.Copy()
+	k := c.copies[dataID]
+	if k == nil {
+		k = &copyState{}
+		c.copies[dataID] = k
+	}
+	if k.last.Index > 0 && (p.Index != k.last.Index+1 || p.Era < k.last.Era) {
+		w.failf("1: %s applied %v after %v", n.id, p, k.last)
+	}
+	k.last = p
+	at := place{cluster, p}
+	if was, ok := c.digests[at]; !ok {
+		c.digests[at] = digest
+		w.stats.Entries++
+	} else if was != digest {
+		w.failf("2: %s has another state than others at %v", n.id, p)
+	}
+	w.mark('a', p.Index, digest, uint64(n.index))
+}
+
+// receives and received: invariant 7, and frames of other sessions change nothing.
+func (c *checker) receives(n *nodeHost, frame []byte) {
+	_, _, p, _ := n.replica.Copy()
+	c.before[n] = p
+}
+
+func (c *checker) received(n *nodeHost, frame []byte) {
+	w := c.w
+	session, promised := n.replica.Session()
+	if promised < c.promised[n] {
+		w.failf("7: %s promised epoch %d after %d", n.id, promised, c.promised[n])
+	}
+	c.promised[n] = promised
+	_, _, p, _ := n.replica.Copy()
+	if p == c.before[n] {
+		return
+	}
+	if h, _, err := wire.Decode(frame); err != nil || h.Session != session || h.Epoch != promised {
+		w.failf("7: %s was moved from %v to %v by a frame of session %x epoch %d; it is in session %x, epoch %d",
+			n.id, c.before[n], p, h.Session, h.Epoch, session, promised)
+	}
+}
+
+func nodeOf(w *world, peer string) *nodeHost {
+	id, _, _ := strings.Cut(strings.TrimPrefix(peer, "n-"), "-")
+	for _, n := range w.nodes {
+		if n.id == id {
+			return n
+		}
+	}
+	return nil
+}
+
+// turnSent: one position is one entry, for ever; and invariant 5.
+func (c *checker) turnSent(peer string, frame []byte) {
+	w := c.w
+	h, body, err := wire.Decode(frame)
+	if err != nil {
+		w.failf("the broker sent a turn that cannot be decoded: %v", err)
+		return
+	}
+	t, err := wire.DecodeTurn(body)
+	if err != nil {
+		w.failf("the broker sent a turn that cannot be decoded: %v", err)
+		return
+	}
+	n := nodeOf(w, peer)
+	cluster := w.broker.view.ClusterID
+	index := t.Prev.Index
+	var it wire.Item
+	for t.Next(&it) {
+		switch it.Kind {
+		case wire.ItemEntries:
+			b := it.Entries
+			for i := 0; i < it.Count; i++ {
+				var e wire.Entry
+				rest, err := wire.NextEntry(b, &e)
+				if err != nil {
+					w.failf("the broker sent an entry that cannot be decoded: %v", err)
+					return
+				}
+				index++
+				c.entrySent(place{cluster, wire.Position{Era: t.Era, Index: index}}, b[:len(b)-len(rest)], &e)
+				b = rest
+			}
+		case wire.ItemRead, wire.ItemQuery:
+			if n != nil && n.session == h.Session && !c.inView(n, &w.broker.view) {
+				w.failf("5: %s is asked and is not in the in-sync set", n.id)
+			}
+		}
+	}
+	if t.Err() != nil {
+		w.failf("the broker sent a turn that is damaged")
+	}
+}
+
+// inView: some copy of the node is a member.
+func (c *checker) inView(n *nodeHost, v *replication.View) bool {
+	for _, m := range v.Members {
+		if m.NodeID == n.id {
+			if n.alive {
+				dataID, _, _, _ := n.replica.Copy()
+				return dataID == m.DataID
+			}
+			return true
+		}
+	}
+	return false
+}
+
+func (c *checker) entrySent(at place, encoded []byte, e *wire.Entry) {
+	if was, ok := c.entries[at]; ok {
+		if !bytes.Equal(was, encoded) {
+			c.w.failf("2: two entries at %v", at.Position)
+		}
+		return
+	}
+	c.entries[at] = bytes.Clone(encoded)
+	if e.Kind == wire.EntryTick || e.Kind == wire.EntryNoop {
+		return
+	}
+	x := c.w.history.at(at.Era, at.Index)
+	if x == nil || !bytes.Equal(x.o.Body, e.Body) {
+		c.w.failf("6: the entry at %v is not what was submitted for it", at.Position)
+	}
+}
+
+// eachMember visits the living copies that a record names.
+func (c *checker) eachMember(v *replication.View, visit func(n *nodeHost, p wire.Position)) {
+	for _, m := range v.Members {
+		for _, n := range c.w.nodes {
+			if n.id != m.NodeID || !n.alive {
+				continue
+			}
+			if dataID, _, p, _ := n.replica.Copy(); dataID == m.DataID {
+				visit(n, p)
+			}
+		}
+	}
+}
+
+// answered: invariants 3, 4 and 6.
+func (c *checker) answered(o *op.Op) {
+	w := c.w
+	x := w.history.answered(o)
+	if x == nil {
+		return
+	}
+	b := w.broker
+	if x.outcome == ok && o.Kind != op.Read && o.Kind != op.Barrier {
+		ack := o.Ack
+		if ack == op.AckDefault {
+			ack = w.plan.Ack
+		}
+		switch {
+		case ack == op.AckAll:
+			if o.Index > c.acked[b.view.ClusterID] {
+				c.acked[b.view.ClusterID] = o.Index
+			}
+			c.holdsAll(&b.disk, o.Index, "acknowledged")
+			if b.storing != nil {
+				c.holdsAll(b.storing, o.Index, "acknowledged, and the record that is being written")
+			}
+		case ack > 0:
+			c.holdsSome(o.Index, int(ack), "acknowledged by")
+		}
+	}
+	if o.Kind == op.Barrier && x.outcome == ok {
+		var copies int
+		if _, err := fmt.Sscanf(string(x.reply), ":%d\r\n", &copies); err != nil {
+			w.failf("6: WAIT answered %q", x.reply)
+		} else if copies > 0 {
+			c.holdsSome(o.Index, copies+1, "WAIT counted")
+		}
+	}
+}
+
+func (c *checker) holdsAll(v *replication.View, index uint64, what string) {
+	c.eachMember(v, func(n *nodeHost, p wire.Position) {
+		if p.Index < index {
+			c.w.failf("3: %d is %s; member %s is at %v", index, what, n.id, p)
+		}
+	})
+}
+
+// holdsSome: that many copies of the set have applied index, or had and are dead.
+func (c *checker) holdsSome(index uint64, want int, what string) {
+	without := 0
+	v := &c.w.broker.view
+	c.eachMember(v, func(n *nodeHost, p wire.Position) {
+		if p.Index < index {
+			without++
+		}
+	})
+	if have := len(v.Members) - without; have < want {
+		c.w.failf("3: %d is %s %d nodes, at most %d hold it", index, what, want, have)
+	}
+}
+
+// durable: whoever is in the record holds what was acknowledged before.
+func (c *checker) durable() {
+	v := &c.w.broker.disk
+	c.holdsAll(v, c.acked[v.ClusterID], "acknowledged before the record was durable")
+}
+
+// afterLoop: invariant 8 and the safe index's meaning.
+func (c *checker) afterLoop() {
+	w := c.w
+	b := w.broker
+	_, tail, safe, serving := b.core.Indexes()
+	w.mark('b', tail, safe, 0)
+	cluster := b.view.ClusterID
+	if cluster != c.coreIn {
+		c.coreIn, c.coreSafe = cluster, 0
+	}
+	if !serving {
+		return
+	}
+	if safe < c.coreSafe {
+		w.failf("8: the safe index went from %d back to %d", c.coreSafe, safe)
+	}
+	c.coreSafe = safe
+	if safe < c.safe[cluster] {
+		w.failf("8: a new reign serves with safe index %d, it was %d", safe, c.safe[cluster])
+	}
+	c.safe[cluster] = safe
+	c.eachMember(&b.view, func(n *nodeHost, p wire.Position) {
+		if p.Index < safe {
+			w.failf("8: the safe index is %d, member %s is at %v", safe, n.id, p)
+		}
+	})
+}
+
+// unsettled says what is missing of "everything is in sync and nothing is under way".
+func (c *checker) unsettled() string {
+	w := c.w
+	b := w.broker
+	if !b.alive || !b.told {
+		return "the broker is not up"
+	}
+	s := b.core.Status(w.nowUs)
+	if s.State != "active" {
+		return fmt.Sprintf("the broker is %s: %s", s.State, s.Detail)
+	}
+	inSync := map[string]bool{}
+	var states []string
+	for _, n := range s.Nodes {
+		inSync[n.ID] = n.InSync && n.State == "live"
+		states = append(states, fmt.Sprintf("%s=%s(%v,%s,%d)", n.ID, n.State, n.InSync, n.Reason, n.Applied))
+	}
+	for _, n := range w.nodes {
+		if n.alive && !n.leaving && !inSync[n.id] {
+			return fmt.Sprintf("%s is not in sync; index=%d safe=%d %s", n.id, s.Index, s.Safe, strings.Join(states, " "))
+		}
+		if n.alive && n.leaving {
+			return n.id + " has not left yet"
+		}
+	}
+	if w.plan.QuietAtEnd {
+		if s.Safe != s.Index {
+			return fmt.Sprintf("index=%d safe=%d %s", s.Index, s.Safe, strings.Join(states, " "))
+		}
+		if k := w.history.open(); k > 0 {
+			return fmt.Sprintf("%d requests have no answer", k)
+		}
+	}
+	return ""
+}
+
+// copyLost: no member of the record is alive with its memory.
+func (c *checker) copyLost() bool {
+	lost := true
+	c.eachMember(&c.w.broker.disk, func(*nodeHost, wire.Position) { lost = false })
+	return lost
+}
+
+// atEnd: invariants 6 and 9.
+func (c *checker) atEnd() {
+	w := c.w
+	if why := c.unsettled(); why != "" {
+		w.failf("9: at the end %s", why)
+		return
+	}
+	if k := w.history.open(); k > 0 {
+		w.failf("6: %d requests were never answered", k)
+		return
+	}
+	w.broker.collect()
+	_, tail, _, _ := w.broker.core.Indexes()
+	var first uint64
+	var firstNode *nodeHost
+	for _, n := range w.nodes {
+		if !n.alive {
+			continue
+		}
+		_, _, p, _ := n.replica.Copy()
+		d := n.replica.StateDigest(w.nowUs / 1000)
+		if p.Index != tail {
+			w.failf("9: %s ends at %v, the order at %d", n.id, p, tail)
+		}
+		if firstNode == nil {
+			first, firstNode = d, n
+		} else if d != first {
+			w.failf("9: %s and %s differ at the end, both at %d", n.id, firstNode.id, tail)
+		}
+		if s := n.replica.Status(); s.Faults > 0 {
+			w.failf("a command panicked on %s", n.id)
+		}
+	}
+	w.mark('z', tail, first, xxhash.Sum64String("end"))
+}

@@ -1,0 +1,238 @@
+package sim
+
+import "brainer/internal/wire"
+
+// fault is one kind of what can go wrong.
+type fault uint8
+
+const (
+	breakConnection fault = iota // what is in flight is lost from some point on
+	crashNode                    // with its memory; it comes back empty
+	pauseNode
+	slowNode
+	partitionNode // one way or both
+	partitionLink // only data, or only heartbeats
+	pauseBroker
+	crashBroker // it comes back with its record
+	slowStore
+	leaveNode // goodbye
+	joinNode
+	repeatFrame // a late repetition
+	faultKinds
+)
+
+var faultNames = [faultKinds]string{"break", "crash", "pause", "slow", "partition", "partition-link", "broker-pause",
+	"broker-crash", "slow-store", "leave", "join", "repeat"}
+
+// injector breaks things at random times.
+type injector struct {
+	w      *world
+	healed bool
+}
+
+func (f *injector) begin(w *world) {
+	f.w = w
+	f.next()
+}
+
+func (f *injector) next() {
+	w := f.w
+	w.after(w.between(w.plan.FaultEveryUs/10, 2*w.plan.FaultEveryUs), func() {
+		if f.healed {
+			return
+		}
+		f.inject()
+		if w.chance(0.2) { // misfortunes seldom come singly
+			f.inject()
+		}
+		f.next()
+	})
+}
+
+func (f *injector) inject() {
+	w := f.w
+	kind := fault(w.rng.IntN(int(faultKinds)))
+	if w.plan.Only != nil {
+		kind = pick(w.rng, w.plan.Only...)
+	}
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	if f.do(kind, n) {
+		w.stats.Faults[kind]++
+		w.mark('f', uint64(kind), uint64(n.index), 0)
+	}
+}
+
+// do injects one fault and says whether it could.
+func (f *injector) do(kind fault, n *nodeHost) bool {
+	w := f.w
+	b := w.broker
+	switch kind {
+	case crashBroker:
+		if !b.alive || w.chance(0.5) {
+			return false
+		}
+		b.crash()
+		w.after(w.between(10_000, 600_000), f.restartBroker)
+		return true
+	case pauseBroker:
+		if !b.alive || b.paused {
+			return false
+		}
+		life := b.life
+		b.pause()
+		for _, n := range w.nodes {
+			if n.embedded && n.alive {
+				n.pause()
+			}
+		}
+		w.after(w.between(20_000, 2_000_000), func() {
+			if b.life == life {
+				f.resumeBroker()
+			}
+		})
+		return true
+	case slowStore:
+		b.slowUs = w.between(50_000, 1_200_000)
+		w.after(w.between(500_000, 3_000_000), func() { b.slowUs = 0 })
+		return true
+	case repeatFrame:
+		w.net.repeatStale()
+		return true
+	}
+	if n.embedded {
+		return false // it lives and dies with the broker
+	}
+	switch kind {
+	case joinNode:
+		if n.alive {
+			return false
+		}
+		n.start()
+		return true
+	case breakConnection:
+		which := w.rng.IntN(3)
+		if n.data != nil && which != 1 {
+			n.data.breakOff()
+		}
+		if n.beat != nil && which != 0 {
+			n.beat.breakOff()
+		}
+		return n.data != nil
+	case crashNode:
+		if !n.alive || f.lastCopy(n) && !w.chance(0.1) {
+			return false
+		}
+		n.crash()
+		if w.chance(0.8) {
+			f.restart(n, w.between(1_000, 2_500_000))
+		}
+		return true
+	case pauseNode:
+		if !n.alive || n.paused {
+			return false
+		}
+		life := n.life
+		n.pause()
+		w.after(w.between(10_000, 3_000_000), func() {
+			if n.life == life {
+				n.resume()
+			}
+		})
+		return true
+	case slowNode:
+		n.slowUs = w.between(1_000, 60_000)
+		w.after(w.between(200_000, 2_000_000), func() { n.slowUs = 0 })
+		return true
+	case partitionNode:
+		both := w.chance(0.5)
+		up := w.chance(0.5)
+		n.cutUp, n.cutDown = both || up, both || !up
+		w.tracef("partition %s up=%v down=%v", n.id, n.cutUp, n.cutDown)
+		w.after(w.between(50_000, 3_000_000), func() { f.mend(n) })
+		return true
+	case partitionLink:
+		n.cutData = w.chance(0.5)
+		n.cutBeat = !n.cutData
+		w.tracef("partition %s data=%v beats=%v", n.id, n.cutData, n.cutBeat)
+		w.after(w.between(50_000, 2_000_000), func() { f.mend(n) })
+		return true
+	case leaveNode:
+		if !n.alive || n.paused || f.lastCopy(n) {
+			return false
+		}
+		n.leave()
+		f.restart(n, w.between(2_500_000, 4_000_000))
+		return true
+	}
+	return false
+}
+
+// lastCopy: no other member of the record is alive.
+func (f *injector) lastCopy(n *nodeHost) bool {
+	others := 0
+	f.w.check.eachMember(&f.w.broker.disk, func(m *nodeHost, _ wire.Position) {
+		if m != n && !m.embedded && !m.leaving {
+			others++
+		}
+	})
+	return others == 0
+}
+
+func (f *injector) restart(n *nodeHost, us int64) {
+	f.w.after(us, func() {
+		if !n.alive && !f.healed {
+			n.start()
+		}
+	})
+}
+
+func (f *injector) restartBroker() {
+	w := f.w
+	if w.broker.alive {
+		return
+	}
+	w.broker.start()
+	for _, n := range w.nodes {
+		if n.embedded && !n.alive {
+			n.start()
+		}
+	}
+}
+
+func (f *injector) resumeBroker() {
+	f.w.broker.resume()
+	for _, n := range f.w.nodes {
+		if n.embedded {
+			n.resume()
+		}
+	}
+}
+
+func (f *injector) mend(n *nodeHost) {
+	w := f.w
+	n.cutUp, n.cutDown, n.cutData, n.cutBeat = false, false, false, false
+	w.tracef("partition of %s ends", n.id)
+	for _, c := range append([]*conn(nil), w.net.all...) {
+		if c.node == n {
+			c.unblock()
+		}
+	}
+}
+
+// heal ends all faults and brings every process back.
+func (f *injector) heal() {
+	w := f.w
+	f.healed = true
+	w.tracef("everything is healed")
+	w.broker.slowUs = 0
+	f.restartBroker()
+	f.resumeBroker()
+	for _, n := range w.nodes {
+		n.slowUs = 0
+		f.mend(n)
+		n.resume()
+		if !n.alive && w.chance(0.7) {
+			n.start()
+		}
+	}
+}

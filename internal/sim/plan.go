@@ -1,0 +1,82 @@
+package sim
+
+import (
+	"math/rand/v2"
+
+	"brainer/broker/replication"
+	"brainer/internal/op"
+	"brainer/internal/wire"
+	"brainer/node/replica"
+)
+
+// Plan is what a seed draws before it runs.
+type Plan struct {
+	Nodes, FirstNodes, Clients int
+	Embedded                   bool // node 0 lives in the broker's process
+	Keys                       int
+	WarmUpUs, FaultsUs         int64
+	FaultEveryUs               int64
+	ThinkUs                    int64 // of a client between operations
+	LatencyUs, JitterUs        int64
+	Loss                       float64 // of single messages
+	FrameBytesMax              int
+	ValueBytesMax              int
+	StoreUs                    int64
+	QuietAtEnd                 bool
+	Ack                        op.Ack
+	OtherAcks                  float64 // share of writes with another rule than all
+	SingleKeysOnly             bool    // for porcupine
+	Only                       []fault // nil: all kinds
+	Broker                     replication.Config
+	Node                       replica.Config
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+func drawPlan(r *rand.Rand) Plan {
+	p := Plan{
+		Nodes:         pick(r, 1, 2, 2, 3, 3, 3, 3, 4, 5),
+		Clients:       2 + r.IntN(4),
+		Embedded:      r.IntN(4) == 0,
+		Keys:          1 + r.IntN(5),
+		WarmUpUs:      700_000,
+		FaultsUs:      pick[int64](r, 3, 5, 8) * 1_000_000,
+		FaultEveryUs:  pick[int64](r, 100, 300, 600, 1200) * 1000,
+		ThinkUs:       pick[int64](r, 5, 20, 40) * 1000,
+		LatencyUs:     pick[int64](r, 30, 200, 1000),
+		JitterUs:      pick[int64](r, 10, 300, 3000),
+		FrameBytesMax: wire.FrameBytesMax,
+		ValueBytesMax: pick(r, 8, 40, 300),
+		StoreUs:       pick[int64](r, 300, 3000, 20_000),
+		QuietAtEnd:    r.IntN(2) == 0,
+		Ack:           op.AckAll,
+		OtherAcks:     pick(r, 0, 0, 0.15, 0.4),
+		Broker:        replication.DefaultConfig(),
+		Node:          replica.DefaultConfig(),
+	}
+	p.FirstNodes = 1 + r.IntN(p.Nodes)
+	switch r.IntN(4) {
+	case 0:
+		p.Loss = pick(r, 0.0005, 0.003, 0.01)
+	case 1:
+		p.FrameBytesMax = pick(r, 120, 400)
+	}
+	b := &p.Broker
+	b.ChunkBytes = pick(r, 256, 1024)
+	b.WindowBytesMax = pick[int64](r, 2<<10, 16<<10, 1<<20)
+	b.JoinPinBytes = 4 * b.WindowBytesMax
+	b.WindowMs = pick[int64](r, 0, 1000, 600_000)
+	b.TurnBytesMax = pick(r, 300, 1<<20)
+	b.TurnReadsMax = pick(r, 2, 4096)
+	b.JoinLagEntries = pick[uint64](r, 0, 5, 1000)
+	b.JoinStallMs = 1500
+	b.MinInSync = pick(r, 1, 1, 1, 2)
+	b.MinInSync = min(b.MinInSync, p.Nodes)
+	n := &p.Node
+	n.RingBytesMax = pick[int64](r, 0, 2<<10, 1<<20)
+	n.ChunkBytes = pick(r, 1, 60, 1000)
+	n.ChunkCredit = pick[uint32](r, 1, 2, 8)
+	n.ReclaimPerEntry = pick(r, 0, 1, 20)
+	n.StepBytes = pick(r, 100, 300, 1<<20) // a Done without replies has 81
+	return p
+}

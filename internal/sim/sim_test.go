@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"brainer/internal/command"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 0, "run this seed alone; with -v its trace is printed")
+	seedsFlag = flag.Uint64("seeds", seedsDefault, "how many seeds to run")
+	fromFlag  = flag.Uint64("from", 1, "the first of them")
+)
+
+var table = command.NewTable()
+
+// runSeeds runs seeds from on until count are done or stop says so, in order of neither.
+func runSeeds(from, count uint64, opt func(seed uint64) Options, done func(Result) (goOn bool)) {
+	var next atomic.Uint64
+	next.Store(from)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	stopped := false
+	for range runtime.GOMAXPROCS(0) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for {
+				seed := next.Add(1) - 1
+				if seed >= from+count {
+					return
+				}
+				r := Run(opt(seed))
+				mu.Lock()
+				if !stopped && !done(r) {
+					stopped = true
+					next.Store(from + count)
+				}
+				mu.Unlock()
+			}
+		}()
+	}
+	wg.Wait()
+}
+
+// again is the line that repeats a failure.
+func again(seed uint64) string {
+	return fmt.Sprintf("go test ./internal/sim -run TestSeeds -seed %d -v", seed)
+}
+
+func TestSeeds(t *testing.T) {
+	if *seedFlag != 0 {
+		opt := Options{Seed: *seedFlag, Table: table}
+		if testing.Verbose() {
+			opt.Trace = os.Stdout
+		}
+		r := Run(opt)
+		t.Logf("seed %d trace %016x %+v", r.Seed, r.Trace, r.Stats)
+		if r.Err != nil {
+			t.Fatalf("seed %d: %v", r.Seed, r.Err)
+		}
+		return
+	}
+	var sum Stats
+	ran, failed := 0, 0
+	began := time.Now()
+	runSeeds(*fromFlag, *seedsFlag, func(seed uint64) Options { return Options{Seed: seed, Table: table} }, func(r Result) bool {
+		ran++
+		sum.Add(r.Stats)
+		if r.Err != nil {
+			failed++
+			t.Errorf("seed %d: %v\n\trepeat: %s", r.Seed, r.Err, again(r.Seed))
+		}
+		return failed < 10
+	})
+	seconds := time.Since(began).Seconds()
+	t.Logf("seeds %d-%d: %d runs, %d steps (%.0f/s), %d frames, %d operations (%d answered, %d refused, %d of unknown outcome), %d entries",
+		*fromFlag, *fromFlag+*seedsFlag-1, ran, sum.Steps, float64(sum.Steps)/seconds, sum.Frames, sum.Ops, sum.OK, sum.Refused, sum.Unknown, sum.Entries)
+	t.Logf("%d faults %s; %d views, %d eras, %d snapshots, %d resumes, %d entries sent again, %d reads asked elsewhere; last copy lost in %d runs, %d writes lost that were acknowledged by fewer than all",
+		sum.FaultsTotal(), faultCounts(sum), sum.Views, sum.Eras, sum.Snapshots, sum.Resumes, sum.Resends, sum.Rerouted, sum.CopiesLost, sum.LostUnsafe)
+}
+
+func faultCounts(s Stats) string {
+	text := ""
+	for k, n := range s.Faults {
+		text += fmt.Sprintf(" %s=%d", faultNames[k], n)
+	}
+	return text
+}
+
+func TestSameSeedSameTrace(t *testing.T) {
+	for seed := uint64(1); seed <= 10; seed++ {
+		a := Run(Options{Seed: seed, Table: table})
+		b := Run(Options{Seed: seed, Table: table})
+		if a.Trace != b.Trace {
+			t.Fatalf("seed %d: two traces", seed)
+		}
+	}
+}

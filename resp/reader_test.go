@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -241,6 +242,15 @@ func TestTheBufferFollowsThePipelines(t *testing.T) {
 	}
 }
 
+// cpuTime is what this process has used.
+func cpuTime(t *testing.T) time.Duration {
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
 // The command redcon's reader parses again at every read: 32 MB of small pairs in pieces of 4 KB.
 func TestALargeCommandInPiecesTakesLinearTime(t *testing.T) {
 	var in []byte
@@ -250,7 +260,7 @@ func TestALargeCommandInPiecesTakesLinearTime(t *testing.T) {
 	for i := range pairs {
 		in = append(in, fmt.Sprintf("$11\r\nkey:%07d\r\n$16\r\nvalue:0123456789\r\n", i)...)
 	}
-	began := time.Now()
+	began := cpuTime(t)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	r := NewReader(&chunks{in, always(4096)})
@@ -270,10 +280,11 @@ func TestALargeCommandInPiecesTakesLinearTime(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	took := time.Since(began)
+	took := cpuTime(t) - began
 	t.Logf("%d MB in %v, %d MB allocated", len(in)>>20, took, (after.TotalAlloc-before.TotalAlloc)>>20)
-	if took > 5*time.Second {
-		t.Errorf("took %v", took)
+	// A reader that begins anew at every read takes minutes; a busy machine must not fail the test.
+	if took > 10*time.Second {
+		t.Errorf("took %v of CPU", took)
 	}
 	if got := after.TotalAlloc - before.TotalAlloc; got > 12*uint64(len(in)) {
 		t.Errorf("%d bytes allocated for %d", got, len(in))

@@ -39,7 +39,8 @@ type Config struct {
 }
 
 const (
-	tick            = 20 * time.Millisecond
+	tick            = 20 * time.Millisecond // how often the core is told the time while something waits
+	idleTick        = 50 * time.Millisecond // and while nothing does
 	inflightDefault = 64 << 20
 	receiveMax      = 1024 // messages taken in before turns are sent
 )
@@ -225,8 +226,8 @@ func (b *Broker) Run(ctx context.Context) error {
 		<-storeDone
 		b.stop()
 	}()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
 	lastTick := b.cfg.NowUs()
 	b.perform()
 	var batches []*op.Batch
@@ -273,7 +274,8 @@ func (b *Broker) Run(ctx context.Context) error {
 		select {
 		case <-b.wake:
 		case <-b.router.Ready():
-		case <-ticker.C:
+		case <-timer.C:
+			timer.Reset(b.tickAfter())
 		case c := <-b.calls:
 			b.answerCall(c)
 		case r := <-b.stored:
@@ -285,6 +287,14 @@ func (b *Broker) Run(ctx context.Context) error {
 		}
 		b.awake()
 	}
+}
+
+// tickAfter is how long the owner may sleep without being woken.
+func (b *Broker) tickAfter() time.Duration {
+	if b.core.Idle() {
+		return idleTick
+	}
+	return tick
 }
 
 func (b *Broker) answerCall(c call) {

@@ -415,6 +415,9 @@ func (c *Core) Tick(nowUs int64) {
 	c.expireOps()
 	c.maybeOrderTick()
 	c.maybeStartJoins()
+	for _, n := range c.nodes {
+		c.maybeAdd(n)
+	}
 	c.maybeChangeView()
 	c.trimWindow()
 }

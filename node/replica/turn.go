@@ -20,8 +20,8 @@ func (r *Replica) Busy() bool { return r.turn.busy }
 // beginTurn accepts a turn that follows what is applied, or overlaps it.
 func (r *Replica) beginTurn(h wire.Header, body []byte) {
 	t, err := wire.DecodeTurn(body)
-	if err != nil || r.load != nil {
-		return
+	if err != nil || r.load != nil || r.clusterID == 0 {
+		return // without a history: the Load before it was lost, the broker will find that nothing moves
 	}
 	gap := t.Prev.Index > r.pos.Index || t.Prev.Index == r.pos.Index && t.Prev.Index > 0 && t.Prev.Era != r.pos.Era
 	if gap && !r.cfg.Fault.NoGapCheck {

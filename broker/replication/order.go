@@ -354,11 +354,10 @@ func (c *Core) askAnother(index uint64, r *record) {
 
 // repliesFrom asks others for the replies that n owes.
 func (c *Core) repliesFrom(n *node) {
-	for i := 0; i < len(c.pending.recs); i++ {
-		if r := c.pending.recs[i]; r.primary == n && !r.replied {
-			before := len(c.pending.recs)
-			c.askAnother(c.pending.first+uint64(i), r)
-			i -= before - len(c.pending.recs)
+	for index := c.pending.first; index <= c.tail; index++ {
+		// Asking may settle records, from the first one on.
+		if r := c.pending.at(index); r != nil && r.primary == n && !r.replied {
+			c.askAnother(index, r)
 		}
 	}
 }

@@ -2,4 +2,37 @@
 // deadlines. It has no clock, no lock and no goroutine: time is an argument, one goroutine owns a
 // Keyspace, and two keyspaces that got the same calls are equal, iterate in the same order and count
 // the same memory. What a command means, and what it answers, is package command's.
+//
+// # Order
+//
+// Everything that is seen in an order is seen in one that follows from the state alone, never from its
+// history or from memory: keys by xxhash64 (then by their bytes), the fields of a hashtable likewise,
+// those of a listpack as they were inserted. So SCAN's cursors, RANDOMKEY and HGETALL agree on a copy
+// that was loaded from a snapshot. Somebody who makes keys with one hash, which is not hard, makes
+// each access to them slow (not wrong, and the directory stays small).
+//
+// # Memory
+//
+// A database is an extendible hash (table.go). The leading bits of a key's hash choose, through a
+// directory, a segment of at most 64 KiB and 1024 entries; there a sorted array of four bytes an entry
+// leads to the packed entry (entry.go). The 16 bits of the hash that order this array are uniform, so
+// its middle need not be searched: a guess is some ten slots off. A segment splits by one more bit of
+// the hash, and joins its neighbour when little is left of both. Values of more than about a kilobyte
+// lie outside in blocks of their own size (blob.go); a hash is a packed value while small, and a table of its
+// own after that (hash.go). Deadlines are sorted pages of (deadline, hash) (deadlines.go).
+//
+// All of it lies in pages that are mapped outside Go's heap (memory.go). Its collector has nothing to
+// mark, and does not let the process grow to twice the data before it runs; pages that stay free go
+// back to the system. GOMEMLIMIT does not see these pages.
+//
+// One million keys of 16 bytes with 64-byte values cost this process 101 resident bytes a key, 122
+// after each was overwritten twice with 40 to 88 bytes, and 25 more with a deadline; redis-server
+// 7.0.15 costs 172 to 186 and 222 to 233 (go test -bench BytesPerKey). Transparent huge pages made reads a
+// tenth to a sixth faster; they are not asked for, because they fault in for longer and give freed pages back late.
+//
+// # Snapshots
+//
+// A snapshot marks every segment and walks them, while changes go on: a marked segment that is about
+// to change is copied first (snapshot.go). Nothing else is copied, and nothing waits. The marks of a big
+// hash are set when the walk, or a change, comes to its key.
 package keyspace

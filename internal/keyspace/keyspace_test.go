@@ -346,3 +346,113 @@ func TestFlushedMemoryIsUsedAgain(t *testing.T) {
 		t.Errorf("%d pages are left", k.m.used)
 	}
 }
+
+// Segments join and split before the snapshot has come to them.
+func TestASnapshotKeepsWhatItBeganWith(t *testing.T) {
+	const keys = 20000
+	key := func(i int) []byte { return fmt.Appendf(nil, "key%d", i) }
+	for name, during := range map[string]func(k *Keyspace, i int){
+		"deletions": func(k *Keyspace, i int) { k.Delete(0, key(i), 1) },
+		"insertions": func(k *Keyspace, i int) {
+			for range 4 {
+				i += keys
+				k.SetString(0, key(i), make([]byte, 50), 0, 1)
+			}
+		},
+		"larger values": func(k *Keyspace, i int) { k.SetString(0, key(i), make([]byte, 200), 0, 1) },
+	} {
+		for deletedBefore := 0; deletedBefore < keys; deletedBefore += keys / 8 {
+			k := New()
+			for i := range keys {
+				k.SetString(0, key(i), make([]byte, 50), 0, 1)
+			}
+			for i := range deletedBefore {
+				k.Delete(0, key(i), 1)
+			}
+			want := k.StateDigest(1)
+			sn, got := k.BeginSnapshot(), New()
+			load := func(r Record) {
+				if err := got.Load(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range keys {
+				during(k, i)
+				if i%1000 == 0 {
+					sn.Next(1, load)
+				}
+			}
+			for !sn.Next(64<<10, load) {
+			}
+			if got.StateDigest(1) != want {
+				t.Errorf("%s after %d: %d keys arrived, want %d", name, deletedBefore, got.Len(0, 1), keys-deletedBefore)
+			}
+			k.checkLayout(t)
+			if name == "deletions" && k.dbs[0].segs > 2 {
+				t.Errorf("%d segments are left of an empty database", k.dbs[0].segs)
+			}
+		}
+	}
+}
+
+// The rare case: the first change that a snapshot sees of a segment is its split, or that its neighbour joins it.
+func TestASnapshotKeepsSegmentsThatSplitOrJoinUntouched(t *testing.T) {
+	const keys = 40000
+	key := func(i int) []byte { return fmt.Appendf(nil, "key%05d", i) }
+	k := New()
+	tb := k.dbs[0]
+	check := func(what string, change func()) {
+		want := k.StateDigest(1)
+		segs := tb.segs
+		sn, got := k.BeginSnapshot(), New()
+		change()
+		if tb.segs == segs {
+			t.Fatalf("no segment %s", what)
+		}
+		for !sn.Next(64<<10, func(r Record) { got.Load(r) }) {
+		}
+		if got.StateDigest(1) != want {
+			t.Fatalf("%d keys arrived when a segment %s", got.Len(0, 1), what)
+		}
+	}
+	splits, joins := 0, 0
+	for i := range keys {
+		set := func() { k.SetString(0, key(i), make([]byte, 50), 0, 1) }
+		if !tb.head(hashOf(key(i))).hasRoom(65) {
+			splits++
+			check("split", set)
+			continue
+		}
+		set()
+	}
+	for i := range keys {
+		del := func() { k.Delete(0, key(i), 1) }
+		hash := hashOf(key(i))
+		s := tb.head(hash)
+		if s.depth > 0 {
+			other := tb.head(hash ^ 1<<(64-s.depth))
+			if live := s.live - 65; live < mergeBytes/2 && other.depth == s.depth && live+other.live <= mergeBytes && s.n-1+other.n <= segmentSlots/4 {
+				joins++
+				check("joined", del)
+				continue
+			}
+		}
+		del()
+	}
+	if splits == 0 || joins == 0 {
+		t.Errorf("%d splits and %d joins", splits, joins)
+	}
+}
+
+func TestGrownStringsArePaddedWithZeros(t *testing.T) {
+	for _, n := range []int{20, 5000, 100_000} {
+		k := New()
+		k.SetString(0, []byte("k"), []byte(strings.Repeat("x", n)), 0, 1)
+		k.SetString(0, []byte("k"), []byte(strings.Repeat("x", n-n/5)), 0, 1)
+		k.SetRange(0, []byte("k"), n, []byte("y"), 1)
+		want := strings.Repeat("x", n-n/5) + strings.Repeat("\x00", n/5) + "y"
+		if v, _ := k.Get(0, []byte("k"), 1); string(v.String) != want {
+			t.Errorf("%d bytes: old bytes show through", n)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func TestRandomOperationsMatchTheModel(t *testing.T) {
 		name        string
 		seeds       int
 		keys, steps int
-	}{{"few keys", 12, 60, 6000}, {"many keys", 3, 20000, 60000}} {
+	}{{"few keys", 10, 60, 4000}, {"many keys", 2, 20000, 40000}} {
 		for seed := range uint64(shape.seeds) {
 			if *seedFlag != 0 {
 				seed = *seedFlag - 1
@@ -73,7 +73,7 @@ func (r *run) walk(steps int) {
 			panic(p)
 		}
 	}()
-	checkEvery := max(steps/20, 300)
+	checkEvery := max(steps/8, 400)
 	for r.step = 1; r.step <= steps; r.step++ {
 		r.now += int64(r.r.IntN(40))
 		r.operation()

@@ -144,7 +144,8 @@ func (s *segment) takeSide(i int) object {
 	return o
 }
 
-// repack rewrites the entries in the order of their hash, without the garbage.
+// repack rewrites the entries in the order of their hash, without the garbage. What and where the slots
+// are stays, so that a snapshot does not mind.
 func (s *segment) repack(t *table) {
 	old, n := s.pages, s.npages
 	s.pages, s.npages, s.fill, s.live = [segmentPages]*page{}, 0, 0, 0

@@ -126,7 +126,6 @@ func (t *table) place(hash uint64, size int) *segment {
 				return s
 			}
 			if garbage := s.used() - s.live; s.n < segmentSlots && garbage >= pageBytes && garbage >= s.used()/4 {
-				t.beforeChange(s)
 				s.repack(t)
 			}
 			if s.hasRoom(size) {

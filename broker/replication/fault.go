@@ -8,6 +8,7 @@ type Fault struct {
 	EjectNotDurable bool // shrink the acknowledging set before the view is stored
 	IgnoreDataID    bool // take a node that came back empty for the member it was
 	AddEarly        bool // put a joiner into the set without waiting until it is level
+	JoinerUncounted bool // forget a joiner's acknowledgement when it goes while the view with it is being stored
 	TrimEarly       bool // trim the window without regard to who still needs it
 	ResumeByIndex   bool // resume by index alone, whatever the era
 	OldSessions     bool // take acknowledgements of sessions that are over

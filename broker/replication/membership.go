@@ -60,6 +60,7 @@ func (c *Core) maybeChangeView() bool {
 	for _, n := range entering {
 		v.Members = append(v.Members, Member{NodeID: n.id, DataID: n.dataID, Embedded: n.embedded})
 		v.Left = withoutNode(v.Left, n.id)
+		n.entering = !c.cfg.Fault.JoinerUncounted
 	}
 	if c.cfg.Fault.EjectNotDurable {
 		for _, n := range leaving {
@@ -90,7 +91,7 @@ func (c *Core) viewChanged() {
 	shrunk := false
 	for _, n := range c.nodes {
 		was := n.member
-		n.member = c.view.has(n.id, n.dataID)
+		n.member, n.entering = c.view.has(n.id, n.dataID), false
 		switch {
 		case was && !n.member:
 			shrunk = true
@@ -137,11 +138,13 @@ func (c *Core) left(n *node) {
 
 // entered: n is in the durable view.
 func (c *Core) entered(n *node) {
-	if n.state == stateAdding {
+	switch {
+	case n.leave != "":
+	case n.state == stateAdding, n.state == stateReplay:
 		c.becomeLive(n)
-		return
-	}
-	if !n.connected() && c.state == active {
+	case n.state == stateWaiting:
+		c.decide(n)
+	case !n.connected() && (c.state == active || c.state == activating):
 		n.leave = reasonUnreachable // it was added while it went; it counts until it is out again
 	}
 }

@@ -35,6 +35,7 @@ type node struct {
 	clusterID   uint64
 	state       nodeState
 	member      bool   // (id, dataID) is in the durable view
+	entering    bool   // (id, dataID) is in the view that is being stored, and not in the durable one
 	leave       string // why it is to leave the view; "" stays
 	lastReason  string // why it left last, or why it is not in
 	goodbye     bool   // it asked to leave
@@ -83,8 +84,9 @@ func (n *node) streaming() bool { return n.state >= stateReplay }
 // inSync: a member of the durable view that is being served from.
 func (n *node) inSync() bool { return n.member && n.state == stateLive }
 
-// required: its acknowledgement is needed for the safe index.
-func (n *node) required() bool { return n.member || n.state == stateAdding }
+// required: its acknowledgement is needed for the safe index. One that is entering counts whatever
+// becomes of its session: the record that names it may already be durable.
+func (n *node) required() bool { return n.member || n.entering || n.state == stateAdding }
 
 // needFrom is the first entry that it still has to be sent, or may have to be sent again.
 func (n *node) needFrom() uint64 {
@@ -185,7 +187,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 func (c *Core) nodeIsBack(n *node, m wire.Hello) {
 	n.helloDataID = m.DataID
 	switch {
-	case !n.member:
+	case !n.member && !n.entering:
 		n.dataID, n.leave = m.DataID, ""
 	case n.dataID == m.DataID || c.cfg.Fault.IgnoreDataID:
 		if c.storing == nil || c.storing.has(n.id, n.dataID) {
@@ -217,9 +219,9 @@ func (c *Core) prepare(n *node) {
 // receivePosition learns what a node holds, after its promise: only this counts.
 func (c *Core) receivePosition(n *node, m wire.PositionReport) {
 	n.helloDataID = m.DataID
-	if n.member && m.DataID != n.dataID && !c.cfg.Fault.IgnoreDataID {
+	if (n.member || n.entering) && m.DataID != n.dataID && !c.cfg.Fault.IgnoreDataID {
 		c.lostItsData(n)
-	} else if !n.member {
+	} else if !n.member && !n.entering {
 		n.dataID = m.DataID
 	}
 	if ms := m.LastMs; ms > c.lastMs {
@@ -364,7 +366,7 @@ func (c *Core) sessionOver(n *node, why string) {
 		c.repliesFrom(n)
 	}
 	c.maybeChangeView()
-	if was == stateAdding && !n.member {
+	if was == stateAdding && !n.required() {
 		c.advance()
 	}
 }

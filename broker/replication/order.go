@@ -120,7 +120,7 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 		e.TimeMs = c.nowUs / 1000
 	}
 	if o != nil {
-		e.DB, e.Proto, e.Token, e.Body = o.DB, o.Proto, o.Token, o.Body
+		e.DB, e.Proto, e.NoTouch, e.Token, e.Body = o.DB, o.Proto, o.NoTouch, o.Token, o.Body
 	}
 	if primary != nil {
 		e.Primary = primary.number

@@ -39,7 +39,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 				b = wire.AppendQueryItem(b, it.id)
 			} else {
 				b = wire.AppendReadItem(b, &wire.Read{ID: it.id, TimeMs: it.timeMs, DB: it.op.DB, Proto: it.op.Proto,
-					Txn: it.op.Txn, Body: it.op.Body})
+					Txn: it.op.Txn, NoTouch: it.op.NoTouch, Body: it.op.Body})
 			}
 			budget -= len(b) - before
 			continue

@@ -19,7 +19,10 @@ type localClient struct {
 	db    int
 }
 
-const localClientsMax = 1000
+const (
+	localClientsMax = 1000
+	localFrameMax   = 256 << 10 // a longer reply travels in several messages
+)
 
 // serveLocal answers what has arrived at the node's own endpoint.
 func (n *Node) serveLocal() {
@@ -42,8 +45,12 @@ func (n *Node) serveLocal() {
 			c = &localClient{proto: 2}
 			n.clients[peer] = c
 		}
-		if reply := n.answerLocal(c, body); len(reply) > 0 {
-			_ = n.own.Send(peer, reply)
+		for reply := n.answerLocal(c, body); len(reply) > 0; {
+			piece := min(len(reply), localFrameMax)
+			if n.own.Send(peer, reply[:piece]) != nil {
+				break // the client has gone
+			}
+			reply = reply[piece:]
 		}
 	}
 }

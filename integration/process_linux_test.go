@@ -54,3 +54,12 @@ func (p *process) descriptors(t testing.TB) int {
 	}
 	return len(d)
 }
+
+// descriptorsHere is how many files this process may open.
+func descriptorsHere() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(limit.Cur)
+}

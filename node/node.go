@@ -93,6 +93,7 @@ func New(cfg Config) (*Node, error) {
 			return nil, fmt.Errorf("--node-endpoint: %w", err)
 		}
 		n.own = own
+		cfg.Replica.Endpoint = own.Endpoint() // with the port that the system chose
 	}
 	n.replica = replica.New(cfg.Replica)
 	return n, nil

@@ -16,6 +16,13 @@ type Backend interface {
 	Status() op.Status
 }
 
+// Operator is what a Backend may offer to an operator. Each returns "" or the text of an error.
+type Operator interface {
+	RecoverFrom(node string) string // take this node's copy for the truth
+	RecoverEmpty() string           // begin empty although copies may exist
+	Forget(node string) string      // a node that is not coming back
+}
+
 // Observer is told what was executed, for metrics. It is called by many goroutines at once.
 type Observer interface {
 	// Observe reports commands of one kind that a client sent one behind the other: how many were

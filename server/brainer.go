@@ -14,11 +14,13 @@ import (
 
 func brainerHandlers() map[string]handler {
 	return map[string]handler{
-		"brainer|ack":    {run: brainerAck},
-		"brainer|with":   {run: brainerWith, inMulti: immediate},
-		"brainer|nodes":  {run: brainerNodes},
-		"brainer|status": {run: brainerStatus},
-		"brainer|help":   {run: help(brainerHelp)},
+		"brainer|ack":     {run: brainerAck},
+		"brainer|with":    {run: brainerWith, inMulti: immediate},
+		"brainer|nodes":   {run: brainerNodes},
+		"brainer|status":  {run: brainerStatus},
+		"brainer|recover": {run: brainerRecover},
+		"brainer|forget":  {run: brainerForget},
+		"brainer|help":    {run: help(brainerHelp)},
 	}
 }
 
@@ -126,6 +128,39 @@ func isWithExec(args [][]byte) bool {
 	}
 	p, text := parseWith(args)
 	return text == "" && equalFold(p.rest[0], "exec")
+}
+
+// brainerRecover is an operator's word on which copy is the truth when none is in sync.
+func brainerRecover(c *client, args [][]byte, w *resp.Writer) {
+	operator, ok := c.srv.backend.(Operator)
+	switch {
+	case !ok:
+		w.Error(errNoOperator)
+	case len(args) == 3 && equalFold(args[2], "empty"):
+		writeOutcome(w, operator.RecoverEmpty())
+	case len(args) == 4 && equalFold(args[2], "from"):
+		writeOutcome(w, operator.RecoverFrom(string(args[3])))
+	default:
+		w.Error(errRecoverUsage)
+	}
+}
+
+// brainerForget drops a node that is not coming back from the list and the metrics.
+func brainerForget(c *client, args [][]byte, w *resp.Writer) {
+	operator, ok := c.srv.backend.(Operator)
+	if !ok {
+		w.Error(errNoOperator)
+		return
+	}
+	writeOutcome(w, operator.Forget(string(args[2])))
+}
+
+func writeOutcome(w *resp.Writer, text string) {
+	if text != "" {
+		w.Error(text)
+		return
+	}
+	w.OK()
 }
 
 // brainerWith runs one command under another rule.

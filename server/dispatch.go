@@ -149,7 +149,7 @@ func (c *client) forward(row *command.Command, args [][]byte, raw []byte) {
 }
 
 func (c *client) newOp(kind op.Kind, body []byte) op.Op {
-	return op.Op{Kind: kind, DB: uint8(c.db), Proto: uint8(c.proto), Body: body}
+	return op.Op{Kind: kind, DB: uint8(c.db), Proto: uint8(c.proto), NoTouch: c.noTouch, Body: body}
 }
 
 // hashKeys returns the hashes of args' keys; they last as long as the turn.

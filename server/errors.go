@@ -33,12 +33,14 @@ const (
 	errGetKeysArity   = "ERR Invalid number of arguments specified for command"
 	errGetKeysNone    = "ERR The command has no key arguments"
 
-	errAckRule     = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"
-	errWithTwice   = "ERR BRAINER WITH takes ACK and ID once each"
-	errWithNested  = "ERR BRAINER WITH cannot be nested"
-	errWithMissing = "ERR BRAINER WITH needs a command"
-	errWithID      = "ERR BRAINER WITH ID is not supported yet"
-	errWithIDRange = "ERR the ID of BRAINER WITH is a client name and a number"
+	errRecoverUsage = "ERR syntax: BRAINER RECOVER FROM <node> | EMPTY"
+	errNoOperator   = "ERR there is nothing to operate behind this server"
+	errAckRule      = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"
+	errWithTwice    = "ERR BRAINER WITH takes ACK and ID once each"
+	errWithNested   = "ERR BRAINER WITH cannot be nested"
+	errWithMissing  = "ERR BRAINER WITH needs a command"
+	errWithID       = "ERR BRAINER WITH ID is not supported yet"
+	errWithIDRange  = "ERR the ID of BRAINER WITH is a client name and a number"
 )
 
 func errSubscriberMode(name string) string {

@@ -103,8 +103,12 @@ var (
 		"    Set when this connection's writes are acknowledged, or show it.",
 		"WITH [ACK ALL|PRIMARY|<nodes>] <command> [<arg> ...]",
 		"    Run one command under another acknowledgement rule.",
+		"FORGET <node>",
+		"    Drop a node that is not coming back from the lists and the metrics.",
 		"NODES",
 		"    List the nodes, their states and how far each has applied.",
+		"RECOVER FROM <node> | EMPTY",
+		"    With no copy in sync: take this node's for the truth, or begin empty.",
 		"STATUS [JSON]",
 		"    Show the order, the log window and the nodes.",
 	}}

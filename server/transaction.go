@@ -153,7 +153,7 @@ func exec(c *client, _ [][]byte, w *resp.Writer) {
 		c.forgetWatches()
 		w.Error(errExecAbort)
 		return
-	case len(tx.queue) == 0:
+	case len(tx.queue) == 0 && !c.watching:
 		tx.reset()
 		c.forgetWatches()
 		w.Array(0)

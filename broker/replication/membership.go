@@ -139,12 +139,12 @@ func (c *Core) left(n *node) {
 // entered: n is in the durable view.
 func (c *Core) entered(n *node) {
 	switch {
-	case n.leave != "":
+	case n.leave != "" || c.state != active && c.state != activating:
 	case n.state == stateAdding, n.state == stateReplay:
 		c.becomeLive(n)
 	case n.state == stateWaiting:
 		c.decide(n)
-	case !n.connected() && (c.state == active || c.state == activating):
+	case !n.connected():
 		n.leave = reasonUnreachable // it was added while it went; it counts until it is out again
 	}
 }

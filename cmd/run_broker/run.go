@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"brainer/broker"
+	"brainer/broker/replication"
 	"brainer/internal/command"
 	"brainer/internal/daemon"
 	"brainer/internal/link/zmq"
@@ -57,7 +58,7 @@ func run(o *options) error {
 	defer listener.Close()
 
 	table := command.NewTable()
-	meter := metrics.NewBroker(names(table))
+	meter := metrics.NewBroker(names(table), replication.Reasons()...)
 	observer := newObserver(meter, table)
 	b, err := broker.New(broker.Config{Core: core, Endpoint: o.broker, Transport: transport, Store: store, Log: log,
 		Observer: observer, Inflight: o.maxInflight})

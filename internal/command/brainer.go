@@ -36,6 +36,18 @@ func brainerRows() []Row {
 					ArgSpec: "json=JSON?",
 				},
 				{
+					Name: "brainer|recover", Arity: -3, Flags: Server | Loading | Stale | Admin | NoMulti,
+					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of nodes",
+					Summary: "With no copy in sync, take one node's for the truth or begin empty",
+					ArgSpec: "source<oneof>(node=FROM<string> empty=EMPTY)",
+				},
+				{
+					Name: "brainer|forget", Arity: 3, Flags: Server | Loading | Stale | Admin,
+					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of nodes",
+					Summary: "Drop a node that is not coming back from the lists and the metrics",
+					ArgSpec: "node<string>",
+				},
+				{
 					Name: "brainer|help", Arity: 2, Flags: Server | Loading | Stale,
 					Group: "server", Since: "1.0.0", Complexity: "O(1)",
 					Summary: "Show helpful text about the different subcommands",

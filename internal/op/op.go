@@ -37,6 +37,7 @@ type Op struct {
 	Keys    []uint64 // command.KeyHash of each key; the first decides the primary
 	Body    []byte   // canonical RESP of the command (of all commands, for a Txn)
 	Token   uint64   // the connection, for Watch, Unwatch and Txn; 0 when it watches nothing
+	NoTouch bool     // do not refresh access times
 	Txn     bool     // a Read whose Body is the commands of a transaction that only reads
 
 	// A Barrier waits until Copies in-sync nodes hold entry Index, at most TimeoutMs (0: for ever).

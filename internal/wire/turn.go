@@ -7,6 +7,7 @@ type Entry struct {
 	Kind    EntryKind
 	DB      uint8
 	Proto   uint8  // RESP version of the reply
+	NoTouch bool   // do not refresh access times
 	Primary uint16 // number of the node that sends the reply unasked
 	Seed    uint64
 	TimeMs  int64
@@ -32,7 +33,8 @@ const entryHead = 4 + 1 + 1 + 1 + 1 + 2 + 2 + 8 + 8 + 8
 // AppendEntry appends e as it stands in the log window, in turns and in Entries.
 func AppendEntry(b []byte, e *Entry) []byte {
 	b = putU32(b, uint32(len(e.Body)))
-	b = append(b, byte(e.Kind), e.DB, e.Proto, 0)
+	b = append(b, byte(e.Kind), e.DB, e.Proto)
+	b = putBool(b, e.NoTouch)
 	b = putU16(b, e.Primary)
 	b = putU16(b, 0)
 	b = putU64(b, e.Seed)
@@ -51,7 +53,7 @@ func NextEntry(b []byte, e *Entry) (rest []byte, err error) {
 	if n > len(b)-entryHead || n < 0 {
 		return nil, ErrCorrupt
 	}
-	*e = Entry{Kind: EntryKind(b[4]), DB: b[5], Proto: b[6], Primary: le.Uint16(b[8:]), Seed: le.Uint64(b[12:]),
+	*e = Entry{Kind: EntryKind(b[4]), DB: b[5], Proto: b[6], NoTouch: b[7] != 0, Primary: le.Uint16(b[8:]), Seed: le.Uint64(b[12:]),
 		TimeMs: int64(le.Uint64(b[20:])), Token: le.Uint64(b[28:]), Body: b[entryHead : entryHead+n : entryHead+n]}
 	if e.Kind == 0 || e.Kind >= entryKindEnd {
 		return nil, ErrCorrupt
@@ -64,12 +66,13 @@ func EntrySize(b []byte) int { return entryHead + int(binary.LittleEndian.Uint32
 
 // Read is a read as a node gets it.
 type Read struct {
-	ID     uint64
-	TimeMs int64
-	DB     uint8
-	Proto  uint8
-	Txn    bool
-	Body   []byte
+	ID      uint64
+	TimeMs  int64
+	DB      uint8
+	Proto   uint8
+	Txn     bool
+	NoTouch bool
+	Body    []byte
 }
 
 // TurnHead begins a turn. What follows is a sequence of items, in order.
@@ -124,6 +127,7 @@ func AppendReadItem(b []byte, r *Read) []byte {
 	b = putU64(b, uint64(r.TimeMs))
 	b = append(b, r.DB, r.Proto)
 	b = putBool(b, r.Txn)
+	b = putBool(b, r.NoTouch)
 	return putBytes(b, r.Body)
 }
 
@@ -173,7 +177,7 @@ func (t *Turn) Next(it *Item) bool {
 		it.Count = int(r.u32())
 		it.Entries = r.bytes()
 	case ItemRead:
-		it.Read = Read{ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), Body: r.bytes()}
+		it.Read = Read{ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), NoTouch: r.bool(), Body: r.bytes()}
 	case ItemQuery, ItemSnapshot:
 		it.ID = r.u64()
 	default:

@@ -260,14 +260,14 @@ func (r *Replica) NextDeadlineMs() int64 { return r.ks.NextDeadlineMs() }
 func (r *Replica) Session() (session, promised uint64) { return r.session, r.promised }
 
 // execute runs one command, or the commands of a transaction, and leaves the reply in r.reply.
-func (r *Replica) execute(db, proto uint8, timeMs int64, seed uint64, body []byte, txn bool) {
+func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint64, body []byte, txn bool) {
 	r.lastMs = max(r.lastMs, timeMs)
 	if r.cfg.Fault.WallClock {
 		timeMs = r.cfg.Fault.ClockMs
 	}
 	r.reply.Reset(int(proto))
 	c := &r.ctx
-	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply}
+	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply, NoTouch: noTouch}
 	if txn {
 		if err := command.RunTxn(c, r.cfg.Table, body); err != nil {
 			r.reply.Reset(int(proto))
@@ -293,10 +293,10 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	r.reply.Reset(int(e.Proto))
 	switch e.Kind {
 	case wire.EntryCommand:
-		r.execute(e.DB, e.Proto, e.TimeMs, e.Seed, e.Body, false)
+		r.execute(e.DB, e.Proto, e.NoTouch, e.TimeMs, e.Seed, e.Body, false)
 	case wire.EntryTxn:
 		if r.watches.take(r.ks, e.Token, e.TimeMs) {
-			r.execute(e.DB, e.Proto, e.TimeMs, e.Seed, e.Body, true)
+			r.execute(e.DB, e.Proto, e.NoTouch, e.TimeMs, e.Seed, e.Body, true)
 		} else {
 			r.reply.NullArray()
 		}
@@ -349,7 +349,7 @@ func (r *Replica) ReadLocal(nowMs int64, db, proto uint8, body []byte) []byte {
 		nowMs = r.lastMs
 	}
 	last := r.lastMs
-	r.execute(db, proto, nowMs, uint64(nowMs), body, false)
+	r.execute(db, proto, true, nowMs, uint64(nowMs), body, false)
 	r.lastMs = last
 	return r.reply.B
 }

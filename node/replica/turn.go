@@ -57,7 +57,7 @@ func (r *Replica) Step() {
 		case wire.ItemRead:
 			q := &s.item.Read
 			r.reads++
-			r.execute(q.DB, q.Proto, q.TimeMs, readSeed(q), q.Body, q.Txn)
+			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
 			r.putReply(wire.ReplyRead, q.ID, r.reply.B)
 		case wire.ItemQuery:
 			r.answerQuery(s.item.ID)

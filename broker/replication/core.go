@@ -449,6 +449,11 @@ func (c *Core) trimWindow() {
 // Stop answers everything that is still open, as nobody will order or read any more.
 func (c *Core) Stop(nowUs int64) {
 	c.setNow(nowUs)
+	c.giveUpAll()
+}
+
+// giveUpAll answers what is open: writes that were ordered may have been applied, the rest was not done.
+func (c *Core) giveUpAll() {
 	for i, r := range c.pending.recs {
 		c.abandonUncertain(c.pending.first+uint64(i), r)
 		for _, o := range r.held {
@@ -463,6 +468,7 @@ func (c *Core) Stop(nowUs int64) {
 			}
 		}
 	}
+	c.pendingReads = 0
 	for _, o := range c.barriers {
 		c.answer(o, []byte(":0\r\n"))
 	}

@@ -177,9 +177,6 @@ func (c *Core) becomeActive() {
 
 // allLeft: the last node said goodbye; with nobody to come back, the next empty node begins anew.
 func (c *Core) allLeft() {
-	for i, r := range c.pending.recs {
-		c.abandonUncertain(c.pending.first+uint64(i), r)
-	}
 	c.event(1, "no copy left", nil, "every node said goodbye")
 	c.startOver()
 }

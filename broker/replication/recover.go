@@ -68,6 +68,7 @@ func (c *Core) resetOrder(index uint64) {
 
 // startOver leaves the history that no one holds any more.
 func (c *Core) startOver() {
+	c.giveUpAll()
 	c.state = forming
 	c.formAtUs = c.nowUs
 	c.resetOrder(0)

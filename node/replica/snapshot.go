@@ -36,7 +36,6 @@ type donation struct {
 	watches [][]byte // records, as of the snapshot's position
 	number  uint32   // of the next chunk
 	upTo    uint32   // credit
-	keys    uint64
 	total   uint64
 	bytes   uint64
 }
@@ -69,14 +68,13 @@ func (r *Replica) putChunk(d *donation) {
 	b := make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8)
 	done := d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
 		b = appendRecord(b, &rec)
-		d.keys++
 	})
 	if done {
 		for _, w := range d.watches {
 			b = append(b, w...)
 		}
 	}
-	m := wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: min(d.keys, d.total),
+	m := wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: uint64(d.snap.KeysDone()),
 		KeysTotal: d.total, BytesTotal: d.bytes, Records: b}
 	d.number++
 	r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
@@ -281,13 +279,13 @@ func (r *Replica) loadRecord(head, body []byte) error {
 		} else if len(args) != 3 {
 			return errRecord
 		}
-		r.ks.Load(rec)
+		return r.ks.Load(rec)
 	case recordHash:
 		if len(args)%2 != 0 {
 			return errRecord
 		}
 		rec.Type, rec.Fields = keyspace.TypeHash, args[2:]
-		r.ks.Load(rec)
+		return r.ks.Load(rec)
 	case recordExpire:
 		ms, err := strconv.ParseInt(string(args[2]), 10, 64)
 		if err != nil {

@@ -5,6 +5,7 @@ package replication
 type Fault struct {
 	AckEarly        bool // acknowledge ack=all when the primary has answered
 	NoReadHold      bool // answer reads before the writes they saw are safe
+	HoldOnce        bool // a read that is sent again keeps the hold and the time of its first sending
 	EjectNotDurable bool // shrink the acknowledging set before the view is stored
 	IgnoreDataID    bool // take a node that came back empty for the member it was
 	AddEarly        bool // put a joiner into the set without waiting until it is level

@@ -136,6 +136,19 @@ func (c *Core) rerouteReads(n *node, died bool) {
 	}
 }
 
+// askReadsAgain has n's unanswered reads and queries sent again, in their order and behind what they
+// were behind before. What was ordered since may be executed already, and a read then shows it: it
+// is held for that too, and is as late as that.
+func (c *Core) askReadsAgain(n *node) {
+	q := &n.reads
+	for i := range q.items[:q.sent] {
+		if it := &q.items[i]; it.op != nil && !c.cfg.Fault.HoldOnce {
+			it.op.Hold.Until, it.timeMs = c.holdOf(it.op), c.stampMs()
+		}
+	}
+	q.sent = 0
+}
+
 // expireReads answers reads that no node has answered in time.
 func (c *Core) expireReads() {
 	limit := c.nowUs - c.cfg.ReadTimeoutMs*1000

@@ -94,8 +94,7 @@ func (c *Core) resend(n *node, from uint64, why string) {
 	if n.resends < 8 {
 		n.resends++
 	}
-	// Reads are sent again behind what they were behind before; queries and reads keep their order.
-	n.reads.sent = 0
+	c.askReadsAgain(n)
 	if c.cfg.Fault.ResendReorders && from < c.tail {
 		c.appendOwn(wire.EntryTick)
 	}

@@ -35,7 +35,7 @@ func (c *Core) raiseEpoch(promised uint64) {
 		c.event(2, "a node obeys another broker", nil, "it promised epoch %d, ours is %d", promised, c.epoch)
 		return
 	}
-	c.epoch = promised + 1
+	c.epoch, c.epochOK = promised+1, false
 	for _, n := range c.nodes {
 		if n.connected() {
 			n.state, n.reported = stateHello, false

@@ -335,6 +335,7 @@ func (c *Core) becomeLive(n *node) {
 	n.lastReason = ""
 	n.join = nil
 	c.listUsable()
+	c.askKept(n)
 	c.event(0, "node live", n, "applied=%d", n.match)
 }
 

@@ -352,6 +352,15 @@ func (c *Core) askAnother(index uint64, r *record) {
 	c.popSettled()
 }
 
+// askKept asks n, which is back, for the replies that it owes: the answers that carried them may be lost.
+func (c *Core) askKept(n *node) {
+	for index := c.pending.first; index <= c.tail; index++ {
+		if r := c.pending.at(index); r.primary == n && !r.replied {
+			n.reads.push(readItem{query: true, id: index, after: index})
+		}
+	}
+}
+
 // repliesFrom asks others for the replies that n owes.
 func (c *Core) repliesFrom(n *node) {
 	for index := c.pending.first; index <= c.tail; index++ {

@@ -99,25 +99,27 @@ func (c *Core) resend(n *node, from uint64, why string) {
 		c.appendOwn(wire.EntryTick)
 	}
 	// Replies of entries that this node has answered before may have been lost with the answer.
+	asked := n.reads.queries()
 	for i, r := range c.pending.recs {
 		index := c.pending.first + uint64(i)
 		if index > n.match {
 			break
 		}
-		if r.primary == n && !r.replied {
-			n.reads.pushQuery(index)
+		if r.primary == n && !r.replied && !asked[index] {
+			n.reads.push(readItem{query: true, id: index, after: index})
 		}
 	}
 }
 
-// pushQuery asks for the kept reply of an entry, unless that is asked already.
-func (q *readQueue) pushQuery(index uint64) {
+// queries are the entries whose kept replies are asked for.
+func (q *readQueue) queries() map[uint64]bool {
+	asked := map[uint64]bool{}
 	for _, it := range q.items {
-		if it.query && it.id == index {
-			return
+		if it.query {
+			asked[it.id] = true
 		}
 	}
-	q.push(readItem{query: true, id: index, after: index})
+	return asked
 }
 
 // receiveNack goes back to where the node stands.

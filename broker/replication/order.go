@@ -377,8 +377,9 @@ func (c *Core) abandon(r *record, text string) {
 	if r.ack > 0 {
 		c.ackN--
 	}
-	r.op = nil
+	r.op, r.replied = nil, true
 	c.answerError(o, text)
+	c.pending.confirm()
 }
 
 func (c *Core) abandonUncertain(index uint64, r *record) {

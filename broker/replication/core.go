@@ -398,9 +398,9 @@ func (c *Core) Tick(nowUs int64) {
 	// A broker that itself stood still must not hold that against the nodes.
 	if gap := c.nowUs - c.tickUs; gap > 100_000 {
 		for _, n := range c.nodes {
-			n.heardUs += gap
-			n.beatUs += gap
-			n.progressUs += gap
+			n.heardUs = min(n.heardUs+gap, c.nowUs)
+			n.beatUs = min(n.beatUs+gap, c.nowUs)
+			n.progressUs = min(n.progressUs+gap, c.nowUs)
 		}
 	}
 	c.tickUs = c.nowUs

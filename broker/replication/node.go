@@ -49,7 +49,7 @@ type node struct {
 
 	heardUs    int64 // last frame of any kind
 	beatUs     int64 // last heartbeat
-	progressUs int64 // last Done, or when the first turn went out after a pause
+	progressUs int64 // last Done, or when the turn in flight went out first
 	busyMs     uint32
 	suspect    bool
 	keys       int64
@@ -378,7 +378,7 @@ func (c *Core) judge(n *node) {
 		return
 	}
 	silent := c.nowUs - n.beatUs
-	stuck := n.turnInFlight && c.nowUs-max(n.progressUs, n.turnSentUs) > c.cfg.DeadMs*1000 &&
+	stuck := n.turnInFlight && c.nowUs-n.progressUs > c.cfg.DeadMs*1000 &&
 		(n.busyMs == 0 || int64(n.busyMs) > c.cfg.BusyLimitMs)
 	switch {
 	case silent > c.cfg.DeadMs*1000 || stuck:

@@ -166,7 +166,7 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 			c.Out.Acks = append(c.Out.Acks, NodeAck{Node: n.id, Us: c.nowUs - n.turnSentUs})
 		}
 	}
-	n.progressUs = c.nowUs
+	n.progressUs, n.resends = c.nowUs, 0
 	if d.Applied.Index > n.sent {
 		return // cannot be: it applied what this session has not sent
 	}

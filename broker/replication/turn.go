@@ -15,7 +15,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	}
 	n.turn++
 	n.turnInFlight, n.turnSentUs = true, c.nowUs
-	if n.sent == n.match && q.sent == 0 {
+	if n.resends == 0 {
 		n.progressUs = c.nowUs
 	}
 	prev := wire.Position{Era: c.view.eraOf(n.sent), Index: n.sent}

@@ -36,7 +36,7 @@ func (c *Core) maybeChangeView() bool {
 		case n.member && n.leave != "":
 			leaving = append(leaving, n)
 			allGoodbye = allGoodbye && n.leave == reasonGoodbye
-		case n.member && n.connected() && !n.suspect:
+		case n.inSync() && !n.suspect:
 			answering++
 		case n.state == stateAdding && !n.member && (n.match >= n.need || c.cfg.Fault.AddEarly):
 			entering = append(entering, n)

@@ -127,6 +127,7 @@ type Core struct {
 	formAtUs     int64
 	recoverAtUs  int64
 	base         *node // recovery: whose entries are the truth
+	fetchUs      int64 // when it was asked for them
 	forced       bool  // an operator said that data of other histories may be dropped
 	noop         uint64
 	reclaimable  bool

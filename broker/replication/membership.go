@@ -154,8 +154,12 @@ func (c *Core) beginEra() {
 	c.state = activating
 	c.base = nil
 	for _, n := range c.nodes {
-		if n.state == stateWaiting && n.member {
+		switch {
+		case !n.member:
+		case n.state == stateWaiting:
 			c.resume(n)
+		case !n.connected():
+			n.leave = reasonUnreachable // it went while the record was being stored
 		}
 	}
 	c.noop = c.appendOwn(wire.EntryNoop)

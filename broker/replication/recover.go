@@ -129,7 +129,13 @@ func (c *Core) maybeForm() {
 // maybeRecover looks for the most advanced copy of the last view. It waits for the other members
 // for a while, once one is here.
 func (c *Core) maybeRecover() {
-	if c.state != recovering || !c.epochOK || c.storing != nil || c.base != nil {
+	if c.state != recovering || !c.epochOK || c.storing != nil {
+		return
+	}
+	if c.base != nil {
+		if c.nowUs-c.fetchUs > c.cfg.DeadMs*1000 {
+			c.fetch() // the question or the answer was lost
+		}
 		return
 	}
 	expected, here := 0, 0
@@ -153,6 +159,7 @@ func (c *Core) maybeRecover() {
 		}
 	}
 	if best == nil {
+		c.recoverAtUs = 0
 		c.explainWaiting()
 		return
 	}
@@ -164,7 +171,13 @@ func (c *Core) maybeRecover() {
 	}
 	c.base = best
 	c.event(0, "recovers from", best, "era=%d index=%d candidates=%d", best.pos.Era, best.pos.Index, here)
-	c.send(best.peer, wire.Fetch{From: best.ringFirst}.Append(nil, c.header(best)))
+	c.fetch()
+}
+
+// fetch asks the base for the entries that it keeps.
+func (c *Core) fetch() {
+	c.fetchUs = c.nowUs
+	c.send(c.base.peer, wire.Fetch{From: c.base.ringFirst}.Append(nil, c.header(c.base)))
 }
 
 func (c *Core) explainWaiting() {

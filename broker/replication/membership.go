@@ -88,19 +88,24 @@ func (c *Core) viewChanged() {
 			c.prepare(n)
 		}
 	}
-	shrunk := false
+	var out, in []*node
 	for _, n := range c.nodes {
 		was := n.member
 		n.member, n.entering = c.view.has(n.id, n.dataID), false
 		switch {
 		case was && !n.member:
-			shrunk = true
-			c.left(n)
+			out = append(out, n)
 		case !was && n.member:
-			c.entered(n)
+			in = append(in, n)
 		}
 	}
 	c.listUsable()
+	for _, n := range in {
+		c.entered(n)
+	}
+	for _, n := range out {
+		c.left(n)
+	}
 	switch {
 	case c.state == recovering && len(c.view.Members) > 0 && c.base != nil && c.view.eraOf(c.tail+1) == c.epoch:
 		c.beginEra()
@@ -111,7 +116,7 @@ func (c *Core) viewChanged() {
 		return
 	}
 	c.advance()
-	if shrunk {
+	if len(out) > 0 {
 		c.shrunk()
 	}
 }

@@ -101,7 +101,7 @@ func (c *Core) maybeForm() {
 			first = n
 		}
 	}
-	if len(holders) > 0 {
+	if len(holders) > 0 && c.view.ClusterID == 0 {
 		c.stuck(fmt.Sprintf("this broker has no record of a cluster, but nodes hold data: %s. Start it with the --state-dir it had, or say: brainer-cli ENDPOINT recover --from NODE | --empty",
 			strings.Join(holders, ", ")))
 		return

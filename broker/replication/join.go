@@ -144,7 +144,7 @@ func (c *Core) snapshotLoaded(n *node, m wire.PositionReport) {
 	j.loaded, j.loadedUs, j.behindAtLoad = true, c.nowUs, c.tail-m.Position.Index
 	j.donor.gives--
 	n.diverged = false
-	n.lostReplies = m.Position.Index
+	n.lostReplies = max(n.lostReplies, m.Position.Index)
 	c.event(0, "snapshot loaded", n, "keys=%d bytes=%d ms=%d", j.keysDone, j.bytesDone, (c.nowUs-j.beganUs)/1000)
 	n.state = stateWaiting
 	if !c.canResume(n) {

@@ -160,7 +160,8 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	if !n.streaming() {
 		return
 	}
-	if turn == n.turn && !d.Part && n.turnInFlight {
+	whole := turn == n.turn && !d.Part && n.turnInFlight
+	if whole {
 		n.turnInFlight = false
 		if n.turnEntries {
 			c.Out.Acks = append(c.Out.Acks, NodeAck{Node: n.id, Us: c.nowUs - n.turnSentUs})
@@ -183,6 +184,9 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 		case wire.ReplyRead:
 			c.readReplied(n, id, reply)
 		}
+	}
+	if whole && n.reads.sent > 0 {
+		c.askReadsAgain(n) // a part of the answer was lost
 	}
 	if d.Applied.Index > n.match {
 		n.match = d.Applied.Index
@@ -212,7 +216,7 @@ func (c *Core) entryReplyGone(n *node, index uint64) {
 	if r == nil || r.replied || r.primary != n {
 		return
 	}
-	n.lostReplies = index
+	n.lostReplies = max(n.lostReplies, index)
 	c.askAnother(index, r)
 }
 

@@ -198,6 +198,7 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 
 // entryReplied takes the reply of entry index.
 func (c *Core) entryReplied(n *node, index uint64, reply []byte) {
+	n.reads.answered(index)
 	r := c.pending.at(index)
 	if r == nil || r.replied || r.primary == nil {
 		return
@@ -212,6 +213,7 @@ func (c *Core) entryReplied(n *node, index uint64, reply []byte) {
 }
 
 func (c *Core) entryReplyGone(n *node, index uint64) {
+	n.reads.answered(index)
 	r := c.pending.at(index)
 	if r == nil || r.replied || r.primary != n {
 		return

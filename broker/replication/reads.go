@@ -16,13 +16,19 @@ type readItem struct {
 // readQueue holds the items of one node in the order of asking. The first sent of them are with the
 // node; its answers come in the same order.
 type readQueue struct {
-	items []readItem
-	sent  int
+	items   []readItem
+	sent    int
+	queries int // how many of the items are
 }
 
-func (q *readQueue) push(it readItem) { q.items = append(q.items, it) }
+func (q *readQueue) push(it readItem) {
+	q.items = append(q.items, it)
+	if it.query {
+		q.queries++
+	}
+}
 
-// pop removes the item with that id, which the node has answered, and those before it.
+// pop removes the item with that id, which the node has answered.
 func (q *readQueue) pop(query bool, id uint64) (readItem, bool) {
 	for i := 0; i < q.sent; i++ {
 		it := q.items[i]
@@ -33,9 +39,19 @@ func (q *readQueue) pop(query bool, id uint64) (readItem, bool) {
 		q.items[len(q.items)-1] = readItem{}
 		q.items = q.items[:len(q.items)-1]
 		q.sent--
+		if query {
+			q.queries--
+		}
 		return it, true
 	}
 	return readItem{}, false
+}
+
+// answered removes the query for a kept reply, if there was one.
+func (q *readQueue) answered(index uint64) {
+	if q.queries > 0 {
+		q.pop(true, index)
+	}
 }
 
 // take empties the queue.

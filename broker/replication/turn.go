@@ -99,7 +99,7 @@ func (c *Core) resend(n *node, from uint64, why string) {
 		c.appendOwn(wire.EntryTick)
 	}
 	// Replies of entries that this node has answered before may have been lost with the answer.
-	asked := n.reads.queries()
+	asked := n.reads.queried()
 	for i, r := range c.pending.recs {
 		index := c.pending.first + uint64(i)
 		if index > n.match {
@@ -111,8 +111,8 @@ func (c *Core) resend(n *node, from uint64, why string) {
 	}
 }
 
-// queries are the entries whose kept replies are asked for.
-func (q *readQueue) queries() map[uint64]bool {
+// queried are the entries whose kept replies are asked for.
+func (q *readQueue) queried() map[uint64]bool {
 	asked := map[uint64]bool{}
 	for _, it := range q.items {
 		if it.query {

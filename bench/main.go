@@ -22,10 +22,12 @@ type options struct {
 	rows    string
 	seconds float64
 	repeat  int
+	quiet   time.Duration
 	keys    int // of the rows on joins and memory
 	profile bool
 	list    bool
 	bin     string
+	than    string
 	out     string
 	threads int
 }
@@ -47,10 +49,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.StringVar(&o.rows, "rows", "", "`regexp` of the rows to measure; default: all that are not marked as extra")
 	f.Float64Var(&o.seconds, "seconds", 2, "how long one run takes")
 	f.IntVar(&o.repeat, "repeat", 5, "runs of each side")
+	f.DurationVar(&o.quiet, "quiet", 0, "before each pair of runs wait until nothing else uses the machine, so long at most")
 	f.IntVar(&o.keys, "keys", 1_000_000, "keys of the rows about joins and memory")
 	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node")
 	f.BoolVar(&o.list, "list", false, "list the rows and end")
 	f.StringVar(&o.bin, "bin", "", "`directory` with run_broker and run_node; default: build them")
+	f.StringVar(&o.than, "than", "", "`directory` with other run_broker and run_node: compare ours with those instead of the peers")
 	f.StringVar(&o.out, "out", "bench/results", "`directory` for the report")
 	f.IntVar(&o.threads, "threads", defaultThreads(), "threads of the load generator")
 	if err := f.Parse(args); err != nil {
@@ -62,6 +66,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	rows, err := choose(allRows(o), o.rows)
 	if err != nil {
 		return err
+	}
+	if o.than != "" {
+		for i := range rows {
+			rows[i] = rows[i].than()
+		}
 	}
 	if o.list {
 		for _, r := range rows {

@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
+	"strings"
 	"time"
 
 	"brainer/bench/load"
@@ -38,29 +40,54 @@ type goal struct {
 	Below   float64 `json:"below,omitempty"` // our own value
 }
 
-// systems are what can be started, by the name that the report uses.
-var systems = map[string]struct {
+// setup is a system that can be started.
+type setup struct {
 	programs []string // that must be installed
-	start    func(context.Context, *runner) (*system.System, error)
-}{
-	"brainer, 3 nodes": {nil, func(ctx context.Context, r *runner) (*system.System, error) {
-		return system.Brainer(ctx, r.bin, 3, r.profiles != "")
-	}},
-	"brainer, 1 node": {nil, func(ctx context.Context, r *runner) (*system.System, error) {
-		return system.Brainer(ctx, r.bin, 1, r.profiles != "")
-	}},
-	"brainer, embedded node": {nil, func(ctx context.Context, r *runner) (*system.System, error) {
-		return system.Brainer(ctx, r.bin, 0, r.profiles != "")
-	}},
-	"redis-server": {[]string{"redis-server"}, func(ctx context.Context, _ *runner) (*system.System, error) {
+	start    func(ctx context.Context, bin string, profiles bool) (*system.System, error)
+}
+
+func brainer(nodes int, more ...string) setup {
+	return setup{nil, func(ctx context.Context, bin string, profiles bool) (*system.System, error) {
+		return system.Brainer(ctx, bin, nodes, profiles, more...)
+	}}
+}
+
+// systems are all setups, by the name that the report uses.
+var systems = map[string]setup{
+	three: brainer(3),
+	one:   brainer(1),
+	// The log window ends before the first key, so a new node needs a snapshot.
+	shortLog: brainer(1, "--window-bytes", "4194304"),
+	embedded: brainer(0),
+	redis: {[]string{"redis-server"}, func(ctx context.Context, _ string, _ bool) (*system.System, error) {
 		return system.Redis(ctx, 0)
 	}},
-	"redis-server + 2 replicas": {[]string{"redis-server"}, func(ctx context.Context, _ *runner) (*system.System, error) {
+	replicas: {[]string{"redis-server"}, func(ctx context.Context, _ string, _ bool) (*system.System, error) {
 		return system.Redis(ctx, 2)
 	}},
-	"nutcracker + 3 redis-servers": {[]string{"nutcracker", "redis-server"}, func(ctx context.Context, _ *runner) (*system.System, error) {
+	proxy: {[]string{"nutcracker", "redis-server"}, func(ctx context.Context, _ string, _ bool) (*system.System, error) {
 		return system.Nutcracker(ctx, 3)
 	}},
+}
+
+const (
+	three    = "brainer, 3 nodes"
+	one      = "brainer, 1 node"
+	shortLog = "brainer, 1 node, short log"
+	embedded = "brainer, embedded node"
+	redis    = "redis-server"
+	replicas = "redis-server + 2 replicas"
+	proxy    = "nutcracker + 3 redis-servers"
+
+	// other marks a system of the programs that -than names.
+	other = " (-than)"
+)
+
+// than is the row with other programs of ours as its peer.
+func (r row) than() row {
+	r.Peer, r.Goal = r.Ours, goal{}
+	r.Peer.System += other
+	return r
 }
 
 // missing names the first program that the row needs and that is not there.
@@ -72,15 +99,6 @@ func (r row) missing() string {
 	}
 	return ""
 }
-
-const (
-	three    = "brainer, 3 nodes"
-	one      = "brainer, 1 node"
-	embedded = "brainer, embedded node"
-	redis    = "redis-server"
-	replicas = "redis-server + 2 replicas"
-	proxy    = "nutcracker + 3 redis-servers"
-)
 
 // allRows is the table. Rows that use the same systems stand together: those then stay up.
 func allRows(o options) []row {
@@ -102,14 +120,16 @@ func allRows(o options) []row {
 			side{three, with(base, deep)}, side{replicas, with(base, deep, wait)}, goal{AtLeast: 0.7}),
 		same("embedded-get-p16", "GET, pipelines of 16, the broker alone with its embedded node", embedded, redis, with(get, deep), goal{}),
 		same("embedded-set-p16", "SET, pipelines of 16, the broker alone with its embedded node", embedded, redis, with(base, deep), goal{}),
-		{Name: "join", Title: "a further copy of all keys, from its start until it is in sync; peer: full sync of a new replica", Unit: "s",
-			Ours: side{one, many}, Peer: side{redis, many}, Goal: goal{AtMost: 3}, measure: join},
+		{Name: "join", Title: "a further copy of all keys by snapshot, from its start until it is in sync; peer: full sync of a new replica", Unit: "s",
+			Ours: side{shortLog, many}, Peer: side{redis, many}, Goal: goal{AtMost: 3}, measure: join},
 		{Name: "memory", Title: "resident bytes for each key, one node", Unit: "B/key",
 			Ours: side{one, many}, Peer: side{redis, many}, measure: memory},
 		{Name: "idle", Title: "CPU of the busiest process while nothing is asked", Unit: "% of a core",
 			Ours: side{three, base}, Peer: side{replicas, base}, Goal: goal{Below: 1}, Once: true, measure: idle},
 	}
 	further := []row{
+		{Name: "join-log", Title: "the same while the log window still holds every entry: no snapshot", Unit: "s",
+			Ours: side{one, many}, Peer: side{redis, many}, measure: join},
 		same("embedded-get", "GET, no pipelining, the broker alone with its embedded node", embedded, redis, get, goal{}),
 		same("embedded-set", "SET, no pipelining, the broker alone with its embedded node", embedded, redis, base, goal{}),
 		throughput("set-primary-p16", "SET, ack primary, pipelines of 16; peer: no replication",
@@ -188,6 +208,7 @@ func ask(ctx context.Context, sys *system.System, w load.Work, d time.Duration) 
 		s.FirstError = "keys are missing"
 	}
 	s.P50, s.P99, s.P999 = micros(result.Latency.Quantile(0.5)), micros(result.Latency.Quantile(0.99)), micros(result.Latency.Quantile(0.999))
+	s.Max = micros(result.Latency.Quantile(1))
 	s.account(before, after, float64(result.Commands))
 	return s, nil
 }
@@ -198,7 +219,7 @@ func join(ctx context.Context, r *runner, s side) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	j, err := sys.Join(ctx)
+	j, err := sys.Join(ctx, int64(s.Work.Keys))
 	if err != nil {
 		return sample{}, err
 	}
@@ -207,8 +228,11 @@ func join(ctx context.Context, r *runner, s side) (sample, error) {
 		"joiner_resident_mb": megabytes(j.JoinerResident), "joiner_peak_mb": megabytes(j.JoinerPeak),
 		"donor_resident_mb": megabytes(j.DonorResident), "donor_peak_mb": megabytes(j.DonorPeak),
 	}}
+	if strings.HasPrefix(s.System, shortLog) && !j.BySnapshot {
+		out.Errors, out.FirstError = 1, "the joiner needed no snapshot"
+	}
 	if j.Keys != int64(s.Work.Keys) {
-		out.Errors, out.FirstError = 1, "the joiner lacks keys"
+		out.Errors, out.FirstError = 1, fmt.Sprintf("the joiner has %d keys", j.Keys)
 	}
 	return out, nil
 }

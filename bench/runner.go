@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"brainer/bench/load"
@@ -17,9 +19,11 @@ import (
 // runner starts systems when a row needs them and measures rows.
 type runner struct {
 	bin      string
+	than     string
 	duration time.Duration
 	repeat   int
-	profiles string // directory for profiles; empty: none
+	quiet    time.Duration // how long to wait at most for the machine to be ours
+	profiles string        // directory for profiles; empty: none
 	progress io.Writer
 
 	up     map[string]*running
@@ -35,12 +39,16 @@ type running struct {
 type fill struct{ keys, valueBytes int }
 
 func newRunner(o options, progress io.Writer) *runner {
-	return &runner{bin: o.bin, duration: time.Duration(o.seconds * float64(time.Second)), repeat: o.repeat, progress: progress,
+	return &runner{bin: o.bin, than: o.than, duration: time.Duration(o.seconds * float64(time.Second)), repeat: o.repeat, quiet: o.quiet, progress: progress,
 		up: map[string]*running{}, setups: map[string][]string{}}
 }
 
 func (r *runner) start(ctx context.Context, name string) (*system.System, error) {
-	sys, err := systems[name].start(ctx, r)
+	bin, kind := r.bin, name
+	if base, ok := strings.CutSuffix(name, other); ok {
+		bin, kind = r.than, base
+	}
+	sys, err := systems[kind].start(ctx, bin, r.profiles != "")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -113,6 +121,9 @@ func (r *runner) row(ctx context.Context, w row) (result, error) {
 		return out, err
 	}
 	for range repeat {
+		if err := r.awaitQuiet(ctx); err != nil {
+			return out, err
+		}
 		ours, err := w.measure(ctx, r, w.Ours)
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", w.Ours.System, err)
@@ -132,6 +143,29 @@ func (r *runner) row(ctx context.Context, w row) (result, error) {
 		return out, r.profile(ctx, w)
 	}
 	return out, nil
+}
+
+// awaitQuiet returns when the machine was less than a tenth busy for a while, or when that took
+// too long. What runs between two pairs of ours is idle and does not count for much.
+func (r *runner) awaitQuiet(ctx context.Context) error {
+	const while, busy = 300 * time.Millisecond, 0.1
+	for deadline := time.Now().Add(r.quiet); time.Now().Before(deadline); {
+		from, err := system.BusyCPU()
+		if err != nil {
+			return err
+		}
+		if err := pause(ctx, while); err != nil {
+			return err
+		}
+		to, err := system.BusyCPU()
+		if err != nil {
+			return err
+		}
+		if (to - from).Seconds() < busy*while.Seconds()*float64(cpus()) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // warm runs both sides once, shortly, for nothing: connections, memory and caches are then there.
@@ -163,9 +197,13 @@ func (r *runner) profile(ctx context.Context, w row) error {
 	d := max(r.duration, 5*time.Second)
 	profiled := make(chan error, 1)
 	go func() { profiled <- sys.Profile(ctx, filepath.Join(r.profiles, w.Name), d-500*time.Millisecond) }()
-	_, err = ask(ctx, sys, w.Ours.Work, d)
+	s, err := ask(ctx, sys, w.Ours.Work, d)
 	if e := <-profiled; e != nil {
 		return fmt.Errorf("profile: %w", e)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s: %s\nwhile profiled: %s op/s, CPU µs per command %s\n", w.Name, w.Title, number(s.Value), cpu([]sample{s}))
+	return os.WriteFile(filepath.Join(r.profiles, w.Name, "run.txt"), []byte(text), 0o644)
 }

@@ -16,6 +16,7 @@ type sample struct {
 	P50  float64 `json:"p50_us,omitempty"`
 	P99  float64 `json:"p99_us,omitempty"`
 	P999 float64 `json:"p999_us,omitempty"`
+	Max  float64 `json:"max_us,omitempty"`
 
 	CPU       map[string]float64 `json:"cpu_us_per_command,omitempty"` // by role
 	Generator float64            `json:"generator_cpu_us_per_command,omitempty"`

@@ -10,9 +10,10 @@ import (
 
 // Join is what the arrival of one more copy cost.
 type Join struct {
-	Total    time.Duration // from the start of its process until it had everything
-	Snapshot time.Duration // of that, the transfer
-	Keys     int64         // that it has
+	Total      time.Duration // from the start of its process until it had everything
+	Snapshot   time.Duration // of that, the transfer
+	BySnapshot bool          // or from the log alone
+	Keys       int64         // that it has
 
 	JoinerCPU                  time.Duration
 	JoinerResident, JoinerPeak int64 // bytes
@@ -21,11 +22,11 @@ type Join struct {
 
 const joinLimit = 2 * time.Minute
 
-// Join starts one more copy of the data, measures and ends it.
-func (s *System) Join(ctx context.Context) (Join, error) {
+// Join starts one more copy of the data, which is so many keys, measures and ends it.
+func (s *System) Join(ctx context.Context, keys int64) (Join, error) {
 	switch {
 	case s.bin != "":
-		return s.joinBrainer(ctx)
+		return s.joinBrainer(ctx, keys)
 	case s.target != "":
 		return s.joinRedis(ctx)
 	}

@@ -90,7 +90,7 @@ func (s *System) joinRedis(ctx context.Context) (j Join, err error) {
 		return j, err
 	}
 	now := time.Now()
-	j.Total = now.Sub(began)
+	j.Total, j.BySnapshot = now.Sub(began), true
 	if !syncing.IsZero() {
 		j.Snapshot = now.Sub(syncing)
 	}

@@ -41,15 +41,18 @@ func (s *System) start(role, path string, args ...string) error {
 	return nil
 }
 
-// Stop ends every process, the last one first, and removes the directory.
+// Stop kills every process, nothing of them is needed any more, and removes the directory.
 func (s *System) Stop() {
-	for i := len(s.Processes) - 1; i >= 0; i-- {
-		s.Processes[i].stop()
+	for _, p := range s.Processes {
+		_ = p.cmd.Process.Kill() // fails only when it has exited
+	}
+	for _, p := range s.Processes {
+		<-p.exited
 	}
 	_ = os.RemoveAll(s.dir) // what is left is in the system's temporary directory
 }
 
-// stopLast ends the process that was started last.
+// stopLast lets the process that was started last take its leave.
 func (s *System) stopLast() {
 	last := len(s.Processes) - 1
 	s.Processes[last].stop()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -74,6 +75,11 @@ func newCommand() *cobra.Command {
 func run(o *options) error {
 	if o.endpoint == "" {
 		return fmt.Errorf("--node-endpoint is missing: for example ipc:///tmp/node1.sock")
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// One goroutine does the work. With a second processor Go's scheduler wakes a thread to look
+		// for more whenever a turn arrives: measured 7 to 15 % more CPU per command.
+		runtime.GOMAXPROCS(1)
 	}
 	log, err := daemon.Logger(os.Stderr, o.logFormat, o.debug)
 	if err != nil {

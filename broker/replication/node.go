@@ -335,7 +335,7 @@ func (c *Core) becomeLive(n *node) {
 	n.lastReason = ""
 	n.join = nil
 	c.listUsable()
-	c.askKept(n)
+	c.askKept(n, c.tail)
 	c.event(0, "node live", n, "applied=%d", n.match)
 }
 

@@ -194,6 +194,11 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 		c.advance()
 		c.maybeAdd(n)
 	}
+	if next := c.pending.confirmed + 1; whole && next <= n.match && n.reads.queries == 0 {
+		if r := c.pending.at(next); r != nil && r.primary == n && !r.replied {
+			c.askKept(n, n.match) // it was in such a part
+		}
+	}
 }
 
 // entryReplied takes the reply of entry index.
@@ -358,10 +363,11 @@ func (c *Core) askAnother(index uint64, r *record) {
 	c.popSettled()
 }
 
-// askKept asks n, which is back, for the replies that it owes: the answers that carried them may be lost.
-func (c *Core) askKept(n *node) {
-	for index := c.pending.first; index <= c.tail; index++ {
-		if r := c.pending.at(index); r.primary == n && !r.replied {
+// askKept asks n for the replies up to an index that it owes: the answers that carried them may be lost.
+func (c *Core) askKept(n *node, upTo uint64) {
+	asked := n.reads.queried()
+	for index := c.pending.first; index <= min(upTo, c.tail); index++ {
+		if r := c.pending.at(index); r.primary == n && !r.replied && !asked[index] {
 			n.reads.push(readItem{query: true, id: index, after: index})
 		}
 	}

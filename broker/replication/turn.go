@@ -99,16 +99,7 @@ func (c *Core) resend(n *node, from uint64, why string) {
 		c.appendOwn(wire.EntryTick)
 	}
 	// Replies of entries that this node has answered before may have been lost with the answer.
-	asked := n.reads.queried()
-	for i, r := range c.pending.recs {
-		index := c.pending.first + uint64(i)
-		if index > n.match {
-			break
-		}
-		if r.primary == n && !r.replied && !asked[index] {
-			n.reads.push(readItem{query: true, id: index, after: index})
-		}
-	}
+	c.askKept(n, n.match)
 }
 
 // queried are the entries whose kept replies are asked for.

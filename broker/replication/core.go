@@ -195,7 +195,7 @@ func (c *Core) refuse(o *op.Op) string {
 }
 
 func (c *Core) notActive() string {
-	if c.state == recovering && c.recoveryStuck() {
+	if c.state == recovering && c.recoveryStuck() || c.state == activating && !c.anyInSync() {
 		return errClusterDown
 	}
 	return errLoading

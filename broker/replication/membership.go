@@ -43,8 +43,8 @@ func (c *Core) maybeChangeView() bool {
 			answering++
 		}
 	}
-	if answering == 0 && !(allGoodbye && len(leaving) == len(c.view.Members)) {
-		leaving = nil // the last copy is never put out
+	if answering == 0 && !(allGoodbye && len(leaving) == len(c.view.Members) && !c.anyJoinsSoon()) {
+		leaving = nil // the last copy is never put out, and not let go while another one is all but in
 	}
 	if len(leaving) == 0 && len(entering) == 0 {
 		return false
@@ -70,6 +70,16 @@ func (c *Core) maybeChangeView() bool {
 	}
 	c.store(v)
 	return true
+}
+
+// anyJoinsSoon: a node has all but the last entries.
+func (c *Core) anyJoinsSoon() bool {
+	for _, n := range c.nodes {
+		if !n.member && n.streaming() && !n.suspect && !n.goodbye {
+			return true
+		}
+	}
+	return false
 }
 
 func withoutNode(ms []Member, id string) []Member {
@@ -100,6 +110,10 @@ func (c *Core) viewChanged() {
 		}
 	}
 	c.listUsable()
+	if len(c.view.Members) == 0 && (c.state == active || c.state == activating) {
+		c.allLeft(out)
+		return
+	}
 	for _, n := range in {
 		c.entered(n)
 	}
@@ -111,9 +125,6 @@ func (c *Core) viewChanged() {
 		c.beginEra()
 	case c.state == forming && len(c.view.Members) > 0:
 		c.beginEra()
-	case (c.state == active || c.state == activating) && len(c.view.Members) == 0:
-		c.allLeft()
-		return
 	}
 	c.advance()
 	if len(out) > 0 {
@@ -185,8 +196,13 @@ func (c *Core) becomeActive() {
 }
 
 // allLeft: the last node said goodbye; with nobody to come back, the next empty node begins anew.
-func (c *Core) allLeft() {
+func (c *Core) allLeft(out []*node) {
 	c.event(1, "no copy left", nil, "every node said goodbye")
+	c.giveUpAll()
+	c.state = forming // nothing may be decided for a set that is not there
+	for _, n := range out {
+		c.left(n)
+	}
 	c.startOver()
 }
 

@@ -316,7 +316,7 @@ func (c *Core) RecoverFrom(nowUs int64, id string) string {
 }
 
 func (c *Core) mayRecover() string {
-	if c.anyInSync() || c.state == activating {
+	if c.anyInSync() {
 		return "ERR the cache is in service, there is nothing to recover"
 	}
 	if c.storing != nil {

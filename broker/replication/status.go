@@ -39,7 +39,7 @@ func (c *Core) stateName() string {
 	switch {
 	case c.state == active && (len(c.usable) > 0 || c.anyInSync()):
 		return "active"
-	case c.state == active || c.state == recovering && c.recoveryStuck():
+	case c.state == active || c.state == recovering && c.recoveryStuck() || c.state == activating && !c.anyInSync():
 		return "down"
 	}
 	return "loading"

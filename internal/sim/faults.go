@@ -235,4 +235,7 @@ func (f *injector) heal() {
 			n.start()
 		}
 	}
+	if n := w.nodes[0]; !n.alive {
+		n.start() // one at least
+	}
 }

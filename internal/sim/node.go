@@ -342,6 +342,11 @@ func (n *nodeHost) work() {
 		return
 	case replica.Refused:
 		n.endSession("refused: "+reason, refusedUs)
+		if _, cluster, _, _ := n.replica.Copy(); cluster != 0 && cluster != n.w.broker.disk.ClusterID {
+			n.w.tracef("operator: restarts %s, which holds data of another history", n.id)
+			n.crash()
+			n.start()
+		}
 		return
 	case replica.Dismissed:
 		if n.leaving {

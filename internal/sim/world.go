@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime/debug"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -106,11 +107,16 @@ type world struct {
 }
 
 // Run simulates one seed.
-func Run(opt Options) Result {
+func Run(opt Options) (result Result) {
 	w := &world{opt: opt, nowUs: startUs, rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed)), hash: xxhash.New()}
 	if w.opt.Table == nil {
 		w.opt.Table = command.NewTable()
 	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			result = Result{Seed: opt.Seed, Err: fmt.Errorf("panic (at %.3f s): %v\n%s", w.seconds(), fault, debug.Stack())}
+		}
+	}()
 	w.plan = drawPlan(w.rng)
 	if opt.Change != nil {
 		opt.Change(&w.plan)
@@ -176,6 +182,7 @@ func (w *world) settle() {
 	const withinUs, stepUs = 5_000_000, 50_000
 	deadline := w.nowUs + withinUs
 	asked := false
+	w.runFor(1_500_000) // what broke last must be noticed first
 	for w.err == nil {
 		why := w.check.unsettled()
 		if why == "" {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/subtle"
+	"math"
 	"strconv"
 
 	"brainer/internal/command"
@@ -138,10 +139,12 @@ func hello(c *client, args [][]byte, w *resp.Writer) {
 
 // parseDB reads a database number; the text is of the error if there is one.
 func parseDB(arg []byte) (db int, text string) {
-	n, err := strconv.ParseInt(string(arg), 10, 32)
+	n, err := strconv.ParseInt(string(arg), 10, 64)
 	switch {
 	case err != nil:
 		return 0, command.ErrNotInteger
+	case n != int64(int32(n)):
+		return 0, command.ErrRange(math.MinInt32, math.MaxInt32)
 	case n < 0 || n >= command.Databases:
 		return 0, command.ErrDBIndex
 	}

@@ -170,8 +170,14 @@ func (c *client) ackRule() op.Ack {
 func (c *client) silent() bool { return c.replyOff || c.replySkip }
 
 // reject answers with an error instead of executing or queueing; an open transaction is spoilt.
+// A refused EXEC ends it.
 func (c *client) reject(row *command.Command, text string) {
 	c.tx.spoilt = c.tx.spoilt || c.tx.open
+	if row != nil && row.Name == "exec" {
+		text = errExecRejected + strings.TrimPrefix(text, "ERR ")
+		c.tx.reset()
+		c.forgetWatches()
+	}
 	from := len(c.turn.local.B)
 	c.turn.local.Error(text)
 	c.turn.addLocal(row, from, c.silent()).rejected = true

@@ -19,6 +19,7 @@ const (
 	errWatchInMulti  = "ERR WATCH inside MULTI is not allowed"
 	errExecNoMulti   = "ERR EXEC without MULTI"
 	errDiscardNoMult = "ERR DISCARD without MULTI"
+	errExecRejected  = "EXECABORT Transaction discarded because of: "
 	errExecAbort     = "EXECABORT Transaction discarded because of previous errors."
 
 	errTransactionTooLarge = "ERR the transaction exceeds client-query-buffer-limit"

@@ -79,7 +79,7 @@ func (c *cluster) startBroker(flags ...string) {
 		c.addr, c.metrics = "127.0.0.1:0", "127.0.0.1:0"
 	}
 	args := append([]string{"--listen", c.addr, "--metrics", c.metrics, "--broker", c.brokerEndpoint(), "--state-dir", c.stateDir()}, c.flags...)
-	c.broker = start(c.t, "broker", binary(c.t, "run_broker"), args...)
+	c.broker = start(c.t, "broker", binary("run_broker"), args...)
 	m := c.broker.awaitLog(`msg="broker starts".* listen=(\S+) .*metrics=(\S+)`)
 	c.addr, c.metrics = m[1], m[2] // a broker that comes back comes back here
 	if c.control == nil {
@@ -91,7 +91,7 @@ func (c *cluster) startBroker(flags ...string) {
 func (c *cluster) startNode(id string, flags ...string) *process {
 	c.t.Helper()
 	args := append([]string{"--node-endpoint", c.nodeEndpoint(id), "--broker", c.brokerEndpoint(), "--id", id}, flags...)
-	p := start(c.t, id, binary(c.t, "run_node"), args...)
+	p := start(c.t, id, binary("run_node"), args...)
 	c.nodes[id] = p
 	return p
 }

@@ -57,29 +57,19 @@ func build(dir string) error {
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	cmd := exec.Command("go", append(args, "brainer/cmd/run_broker", "brainer/cmd/run_node")...)
+	cmd := exec.Command("go", append(args, "brainer/cmd/run_broker", "brainer/cmd/run_node", "brainer/cmd/brainer-cli")...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return err
 	}
-	cmd = exec.Command("go", append(args, "brainer/cmd/brainer-cli")...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	_ = cmd.Run()
 	if testing.Verbose() {
 		fmt.Printf("built the binaries in %s\n", time.Since(began).Round(time.Millisecond))
 	}
 	return nil
 }
 
-// binary is the path of one of ours; the test is skipped when this tree does not have it.
-func binary(t testing.TB, name string) string {
-	t.Helper()
-	path := filepath.Join(binaries, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s was not built", name)
-	}
-	return path
-}
+// binary is the path of one of ours.
+func binary(name string) string { return filepath.Join(binaries, name) }
 
 // installed is the path of a program of the system's; without it the test is skipped.
 func installed(t testing.TB, name, debianPackage string) string {

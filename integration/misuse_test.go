@@ -67,7 +67,7 @@ func TestWrongUseGetsOneLineThatNamesTheFlag(t *testing.T) {
 		{"run_node", node("--nosuch"), []string{"--nosuch"}},
 	} {
 		t.Run(test.program+" "+strings.Join(test.says, " "), func(t *testing.T) {
-			out, code := run(t, binary(t, test.program), test.args...)
+			out, code := run(t, binary(test.program), test.args...)
 			if code != 1 {
 				t.Errorf("exit code %d", code)
 			}
@@ -96,7 +96,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"run_broker": {"--broker", "--listen", "--metrics", "--ack", "--min-in-sync", "--embedded", "--state-dir", "--debug", "--version"},
 		"run_node":   {"--node-endpoint", "--broker", "--id", "--metrics", "--debug", "--version"},
 	} {
-		out, code := run(t, binary(t, program), "--help")
+		out, code := run(t, binary(program), "--help")
 		if code != 0 {
 			t.Errorf("%s --help: exit code %d", program, code)
 		}
@@ -105,7 +105,7 @@ func TestHelpAndVersion(t *testing.T) {
 				t.Errorf("%s --help does not name %s", program, flag)
 			}
 		}
-		out, code = run(t, binary(t, program), "--version")
+		out, code = run(t, binary(program), "--version")
 		if code != 0 || !strings.HasPrefix(out, program+" ") || strings.Contains(out, "\n") {
 			t.Errorf("%s --version: %d %q", program, code, out)
 		}
@@ -114,15 +114,15 @@ func TestHelpAndVersion(t *testing.T) {
 
 func TestFlagsFromTheEnvironment(t *testing.T) {
 	c := newCluster(t)
-	cmd := exec.Command(binary(t, "run_broker"), "--state-dir", c.stateDir())
-	cmd.Env = append(os.Environ(), "BRAINER_LISTEN=127.0.0.1:0", "BRAINER_METRICS=", "BRAINER_BROKER="+c.brokerEndpoint(),
+	cmd := exec.Command(binary("run_broker"), "--state-dir", c.stateDir())
+	cmd.Env = append(os.Environ(), "BRAINER_LISTEN=127.0.0.1:0", "BRAINER_METRICS=127.0.0.1:0", "BRAINER_BROKER="+c.brokerEndpoint(),
 		"BRAINER_STATE_DIR=/nonexistent", "BRAINER_MIN_IN_SYNC=1", "BRAINER_LOG_FORMAT=json")
 	p := startCommand(t, "broker", cmd)
 	m := p.awaitLog(`"msg":"broker starts".*"listen":"([^"]+)"`)
 	if reply, err := exchange(m[1], "PING\r\n"); reply != "+PONG\r\n" {
 		t.Errorf("PING: %q %v", reply, err)
 	}
-	cmd = exec.Command(binary(t, "run_broker"))
+	cmd = exec.Command(binary("run_broker"))
 	cmd.Env = append(os.Environ(), "BRAINER_MIN_IN_SYNC=none")
 	p = startCommand(t, "broker2", cmd)
 	if code := p.exit(); code != 1 || !strings.Contains(p.output(), "BRAINER_MIN_IN_SYNC") && !strings.Contains(p.output(), "min-in-sync") {
@@ -130,11 +130,33 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestFlagsFromAFile(t *testing.T) {
+	c := newCluster(t)
+	file := filepath.Join(c.dir, "brainer.yaml")
+	must(t, os.WriteFile(file, []byte("listen: 127.0.0.1:0\nmetrics: 127.0.0.1:0\nbroker: "+c.brokerEndpoint()+"\nstate-dir: /nonexistent\nlog-format: text\n"), 0o600))
+	cmd := exec.Command(binary("run_broker"), "--config", file, "--state-dir", c.stateDir())
+	cmd.Env = append(os.Environ(), "BRAINER_LOG_FORMAT=json") // the environment goes before the file
+	p := startCommand(t, "broker", cmd)
+	m := p.awaitLog(`"msg":"broker starts".*"listen":"([^"]+)"`)
+	if reply, err := exchange(m[1], "PING\r\n"); reply != "+PONG\r\n" {
+		t.Errorf("PING: %q %v", reply, err)
+	}
+	must(t, os.WriteFile(file, []byte("lissten: 127.0.0.1:0\n"), 0o600))
+	out, code := run(t, binary("run_broker"), "--config", file)
+	if code != 1 || !strings.Contains(out, "lissten") || strings.Contains(out, "\n") {
+		t.Errorf("an unknown name in the file: exit code %d, %q", code, out)
+	}
+	out, code = run(t, binary("run_broker"), "--config", file+".nosuch")
+	if code != 1 || !strings.Contains(out, file+".nosuch") || strings.Contains(out, "\n") {
+		t.Errorf("no such file: exit code %d, %q", code, out)
+	}
+}
+
 func TestTwoNodesWithOneID(t *testing.T) {
 	c := startCluster(t, 2)
 	c.do("SET", "k", "v")
 	args := []string{"--node-endpoint", "ipc://" + c.dir + "/other", "--broker", c.brokerEndpoint(), "--id", "n1"}
-	twin := start(t, "twin", binary(t, "run_node"), args...)
+	twin := start(t, "twin", binary("run_node"), args...)
 	twin.awaitLog(`level=ERROR msg="refused by the broker".*another node with id n1 is alive.*--id`)
 	c.awaitNodes("n1", "n2")
 	c.do("SET", "k", "w")

@@ -235,9 +235,10 @@ func TestNoCopyNoService(t *testing.T) {
 	if err := c.control.Set(ctxOf(t), "k", "w", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "CLUSTERDOWN") {
 		t.Errorf("SET: %v", err)
 	}
-	if code, body := c.page("/readyz"); code != 503 || !strings.Contains(body, "n1") {
-		t.Errorf("readyz: %d %q", code, body)
-	}
+	await(t, "readyz says whom it waits for", func() (bool, string) {
+		code, body := c.page("/readyz")
+		return code == 503 && strings.Contains(body, "n1"), fmt.Sprint(code, body)
+	})
 	// An empty newcomer is not the truth.
 	c.startNode("n3")
 	c.awaitStatus("n3 waits", func(s op.Status) bool { return nodeOf(s, "n3").State == "waiting" })

@@ -72,8 +72,20 @@ func TestPacketsThatKillReaders(t *testing.T) {
 	c := startAlone(t)
 	real := redistest.Start(t)
 	before := c.broker.rss(t)
+	compareAnswers(t, c.addr, real, packets)
+	if reply, err := exchange(c.addr, "PING\r\n"); reply != "+PONG\r\n" {
+		t.Errorf("afterwards: %q %v", reply, err)
+	}
+	if grown := c.broker.rss(t) - before; grown > 64<<20 {
+		t.Errorf("memory grew by %d MB", grown>>20)
+	}
+}
+
+// compareAnswers sends each packet to both servers, whole and in pieces, and compares what comes back.
+func compareAnswers(t testing.TB, ours, real string, packets map[string]string) {
+	t.Helper()
 	var wait sync.WaitGroup
-	atOnce := make(chan struct{}, 8)
+	atOnce := make(chan struct{}, 16)
 	for name, packet := range packets {
 		for _, piece := range []int{len(packet), 1} {
 			if piece == 1 && len(packet) > 5000 {
@@ -84,21 +96,15 @@ func TestPacketsThatKillReaders(t *testing.T) {
 				defer wait.Done()
 				atOnce <- struct{}{}
 				defer func() { <-atOnce }()
-				ours, ourEnd := sendPieces(t, c.addr, packet, piece)
-				theirs, theirEnd := sendPieces(t, real, packet, piece)
-				if ours != theirs || ourEnd != theirEnd {
-					t.Errorf("%s, in pieces of %d: %.200q, closed %v; redis-server: %.200q, closed %v", name, piece, ours, ourEnd, theirs, theirEnd)
+				got, gotEnd := sendPieces(t, ours, packet, piece)
+				want, wantEnd := sendPieces(t, real, packet, piece)
+				if got != want || gotEnd != wantEnd {
+					t.Errorf("%s, in pieces of %d: %.200q, closed %v; redis-server: %.200q, closed %v", name, piece, got, gotEnd, want, wantEnd)
 				}
 			}()
 		}
 	}
 	wait.Wait()
-	if reply, err := exchange(c.addr, "PING\r\n"); reply != "+PONG\r\n" {
-		t.Errorf("afterwards: %q %v", reply, err)
-	}
-	if grown := c.broker.rss(t) - before; grown > 64<<20 {
-		t.Errorf("memory grew by %d MB", grown>>20)
-	}
 }
 
 func sendPieces(t testing.TB, addr, packet string, piece int) (answer string, closed bool) {
@@ -257,16 +263,17 @@ func TestAPasswordKeepsStrangersSmall(t *testing.T) {
 	c.startBroker("--requirepass", "secret", "--embedded=true")
 	real := redistest.Start(t)
 	redistest.Dial(t, real).Do("CONFIG", "SET", "requirepass", "secret")
-	for _, packet := range []string{
-		"*11\r\n", "*2\r\n$16385\r\n", "*2\r\n$4\r\nAUTH\r\n$16385\r\n", "GET k\r\n", "NOSUCH\r\n", "PING\r\n", "AUTH wrong\r\n",
-		"HELLO 3\r\n", "*10\r\n$16384\r\n" + strings.Repeat("x", 16384) + "\r\n",
-	} {
-		ours, ourEnd := sendPieces(t, c.addr, packet, len(packet))
-		theirs, theirEnd := sendPieces(t, real, packet, len(packet))
-		if ours != theirs || ourEnd != theirEnd {
-			t.Errorf("%.50q: %q, closed %v; redis-server: %q, closed %v", packet, ours, ourEnd, theirs, theirEnd)
-		}
-	}
+	compareAnswers(t, c.addr, real, map[string]string{
+		"eleven arguments":       "*11\r\n",
+		"a large argument":       "*2\r\n$16385\r\n",
+		"a large password":       "*2\r\n$4\r\nAUTH\r\n$16385\r\n",
+		"GET":                    "GET k\r\n",
+		"no command":             "NOSUCH\r\n",
+		"PING":                   "PING\r\n",
+		"a wrong password":       "AUTH wrong\r\n",
+		"HELLO without password": "HELLO 3\r\n",
+		"all that is allowed":    "*10\r\n$16384\r\n" + strings.Repeat("x", 16384) + "\r\n",
+	})
 	if reply, err := exchange(c.addr, "AUTH secret\r\n"); reply != "+OK\r\n" {
 		t.Errorf("AUTH: %q %v", reply, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -28,21 +29,25 @@ func (p *process) rss(t testing.TB) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// cpu is the time that the process has spent on processors, in user and system mode.
-func (p *process) cpu(t testing.TB) time.Duration {
+// cpu is the time that the process's threads have spent on processors.
+func (p *process) cpu(t testing.TB) (sum time.Duration) {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of %s: %v", p.name, err)
 	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
-	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)
-	if err1 != nil || err2 != nil {
-		t.Fatalf("stat of %s: %q", p.name, b)
+	for _, thread := range threads {
+		b, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has just ended
+		}
+		var ns int64
+		if _, err := fmt.Sscan(string(b), &ns); err != nil {
+			t.Fatalf("%s: %q: %v", thread, b, err)
+		}
+		sum += time.Duration(ns)
 	}
-	const perSecond = 100 // USER_HZ, the same on every Linux that Go runs on
-	return time.Duration(user+system) * time.Second / perSecond
+	return sum
 }
 
 // descriptors is how many files and sockets the process has open.

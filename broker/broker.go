@@ -39,8 +39,8 @@ type Config struct {
 }
 
 const (
-	tick            = 20 * time.Millisecond // how often the core is told the time while something waits
-	idleTick        = 50 * time.Millisecond // and while nothing does
+	tick            = 20 * time.Millisecond  // how often the core is told the time while something waits
+	idleTick        = 100 * time.Millisecond // and while nothing does
 	inflightDefault = 64 << 20
 	receiveMax      = 1024 // messages taken in before turns are sent
 )

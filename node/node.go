@@ -244,20 +244,14 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 	n.serveLocal() // from here on when there is something
 	done := ctx.Done()
 	var leaveBy <-chan time.Time
-	watch := time.NewTicker(beatEvery)
-	defer watch.Stop()
 	for {
-		worked, err := n.receive(dealer)
-		if err != nil {
+		if err := n.receive(dealer); err != nil {
 			return err
 		}
 		if n.replica.Pump() {
-			worked = true
 			if err := n.sendOut(dealer); err != nil {
 				return err
 			}
-		}
-		if worked {
 			select {
 			case why := <-lost:
 				return errSession{why, time.Millisecond}
@@ -265,8 +259,6 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 				n.serveLocal()
 			case f := <-n.calls:
 				f()
-			case <-watch.C:
-				n.publish()
 			default:
 			}
 			continue
@@ -279,8 +271,6 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 			f()
 		case why := <-lost:
 			return errSession{why, time.Millisecond}
-		case <-watch.C:
-			n.publish()
 		case <-done:
 			done = nil
 			n.leaving = true
@@ -297,40 +287,41 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 }
 
 // receive takes in what the broker has sent and executes it.
-func (n *Node) receive(dealer link.Dealer) (worked bool, err error) {
+func (n *Node) receive(dealer link.Dealer) error {
 	for {
 		frame, err := dealer.Recv()
-		if errors.Is(err, link.ErrAgain) {
-			return worked, nil
+		if err == link.ErrAgain {
+			return nil
 		}
 		if err != nil {
-			return worked, errSession{err.Error(), reopenEvery}
+			return errSession{err.Error(), reopenEvery}
 		}
-		worked = true
 		n.state.heardNs.Store(time.Now().UnixNano())
 		verdict, reason := n.replica.Receive(frame)
 		if err := n.sendOut(dealer); err != nil {
-			return worked, err
+			return err
 		}
 		switch verdict {
 		case replica.Reopen:
-			return worked, errSession{"the broker ended it: " + reason, time.Millisecond}
+			return errSession{"the broker ended it: " + reason, time.Millisecond}
 		case replica.Refused:
 			if n.refused != reason {
 				n.refused = reason
 				n.log.Error("refused by the broker", "why", reason)
 			}
-			return worked, errSession{"refused: " + reason, refusedEvery}
+			return errSession{"refused: " + reason, refusedEvery}
 		case replica.Dismissed:
 			if n.leaving {
-				return worked, errDismissed
+				return errDismissed
 			}
 		}
 		if n.replica.Busy() {
 			n.refused = ""
 			if err := n.step(dealer); err != nil {
-				return worked, err
+				return err
 			}
+		} else {
+			n.publish()
 		}
 	}
 }

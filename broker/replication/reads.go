@@ -17,15 +17,29 @@ type readItem struct {
 // node; its answers come in the same order.
 type readQueue struct {
 	items   []readItem
+	base    []readItem // the memory that items lies in
 	sent    int
 	queries int // how many of the items are
 }
 
 func (q *readQueue) push(it readItem) {
+	if len(q.items) == cap(q.items) {
+		q.makeRoom()
+	}
 	q.items = append(q.items, it)
 	if it.query {
 		q.queries++
 	}
+}
+
+// makeRoom uses what pop has freed at the front, or takes more memory.
+func (q *readQueue) makeRoom() {
+	if len(q.items) > cap(q.base)/2 {
+		q.base = make([]readItem, max(64, 2*len(q.items)))
+	}
+	n := copy(q.base, q.items)
+	clear(q.base[n:])
+	q.items = q.base[:n]
 }
 
 // pop removes the item with that id, which the node has answered.
@@ -35,9 +49,9 @@ func (q *readQueue) pop(query bool, id uint64) (readItem, bool) {
 		if it.query != query || it.id != id {
 			continue
 		}
-		copy(q.items[i:], q.items[i+1:])
-		q.items[len(q.items)-1] = readItem{}
-		q.items = q.items[:len(q.items)-1]
+		copy(q.items[1:], q.items[:i]) // answers come in order: i is 0 unless some were lost
+		q.items[0] = readItem{}
+		q.items = q.items[1:]
 		q.sent--
 		if query {
 			q.queries--

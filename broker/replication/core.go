@@ -289,7 +289,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 		}
 		return
 	}
-	if n == nil || n.session != h.Session {
+	if n == nil || n.session != h.Session && !c.cfg.Fault.OldSessions {
 		c.reject(peer, h, true, "session is over")
 		return
 	}

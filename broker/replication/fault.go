@@ -14,7 +14,7 @@ type Fault struct {
 	ResumeByIndex   bool // resume by index alone, whatever the era
 	OldSessions     bool // take acknowledgements of sessions that are over
 	ReadAnywhere    bool // route reads to nodes outside the in-sync set
-	ResendReorders  bool // order a write again when its turn is sent again
+	OrderAgain      bool // order a write again when its turn is sent again
 	SafeGoesBack    bool // recompute the safe index without keeping its maximum
 	NoFloor         bool // let reads pass a keyless write
 	ClockBack       bool // stamp entries with the bare clock

@@ -88,7 +88,7 @@ func (c *Core) routeRead(o *op.Op) {
 
 func (c *Core) askRead(n *node, o *op.Op) {
 	c.rid++
-	o.Hold.Until = c.holdOf(o)
+	o.Hold.Until, o.Hold.Asked = c.holdOf(o), c.rid
 	n.reads.push(readItem{op: o, id: c.rid, after: c.tail, timeMs: c.stampMs()})
 }
 

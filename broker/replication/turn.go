@@ -95,8 +95,10 @@ func (c *Core) resend(n *node, from uint64, why string) {
 		n.resends++
 	}
 	c.askReadsAgain(n)
-	if c.cfg.Fault.ResendReorders && from < c.tail {
-		c.appendOwn(wire.EntryTick)
+	if c.cfg.Fault.OrderAgain {
+		if r := c.pending.at(from + 1); r != nil && r.op != nil {
+			c.order(r.op)
+		}
 	}
 	// Replies of entries that this node has answered before may have been lost with the answer.
 	c.askKept(n, n.match)

@@ -67,6 +67,7 @@ type Hold struct {
 	OrderedUs int64  // when it was taken, microseconds
 	Resent    uint8  // how often a read's node died with it
 	Notified  bool   // it has its answer
+	Asked     uint64 // a read: the number under which a node was asked last
 }
 
 // Batch is a pipeline of operations of one connection, answered together.

@@ -26,6 +26,7 @@ type brokerHost struct {
 	view    replication.View  // the last one that the core was told is durable
 	storing *replication.View // on its way to the disk
 	slowUs  int64             // added to each store
+	skewUs  int64             // of this process's clock
 }
 
 type arrival struct {
@@ -45,10 +46,13 @@ func (b *brokerHost) start() {
 	cfg.Ack = w.plan.Ack
 	cfg.Fault = w.opt.Broker
 	b.view = b.disk
+	if w.chance(0.3) {
+		b.skewUs = w.between(-2_000_000, 2_000_000)
+	}
 	b.storing = nil
 	b.inbox, b.ops = nil, nil
 	b.told, b.waking = true, false
-	b.core = replication.New(cfg, b.disk, w.nowUs)
+	b.core = replication.New(cfg, b.disk, b.clockUs())
 	b.tickUs = w.nowUs
 	w.tracef("broker starts epoch=%d members=%v", b.disk.Epoch+1, b.disk.Members)
 	w.check.newReign()
@@ -78,8 +82,11 @@ func (b *brokerHost) crash() {
 	}
 }
 
+// clockUs is the process's clock, which a restart may set back.
+func (b *brokerHost) clockUs() int64 { return b.w.nowUs + b.skewUs }
+
 func (b *brokerHost) collect() {
-	s := b.core.Status(b.w.nowUs)
+	s := b.core.Status(b.clockUs())
 	b.w.stats.Resends += int(s.Resends)
 	b.w.stats.Rerouted += int(s.ReadsRerouted)
 	b.w.stats.Snapshots += int(s.SnapshotsTotal)
@@ -146,25 +153,26 @@ func (b *brokerHost) loop() {
 	if !b.told {
 		b.told = true
 		b.view = b.disk
-		b.core.ViewStored(w.nowUs, b.storeNo)
+		b.core.ViewStored(b.clockUs(), b.storeNo)
 		b.perform()
 	}
 	ops := b.ops
 	b.ops = nil
 	for _, o := range ops {
-		b.core.Submit(w.nowUs, o)
+		b.core.Submit(b.clockUs(), o)
 		w.history.ordered(o)
 	}
 	in := b.inbox
 	b.inbox = nil
 	for _, a := range in {
-		b.core.Receive(w.nowUs, a.conn.id, a.frame)
+		w.check.receivedDone(a.frame)
+		b.core.Receive(b.clockUs(), a.conn.id, a.frame)
 	}
 	if w.nowUs-b.tickUs >= brokerTickUs {
 		b.tickUs = w.nowUs
-		b.core.Tick(w.nowUs)
+		b.core.Tick(b.clockUs())
 	}
-	b.core.Flush(w.nowUs)
+	b.core.Flush(b.clockUs())
 	b.perform()
 	w.check.afterLoop()
 }
@@ -185,7 +193,7 @@ func (b *brokerHost) perform() {
 			}
 			err := wire.Split(f.Bytes, w.plan.FrameBytesMax, func(frame []byte) error { return w.net.toNode(f.Peer, frame) })
 			if err != nil {
-				b.core.Unreachable(w.nowUs, f.Peer)
+				b.core.Unreachable(b.clockUs(), f.Peer)
 			}
 		}
 		answered := out.Answered
@@ -239,13 +247,13 @@ func (b *brokerHost) serving() bool {
 	if !b.alive {
 		return false
 	}
-	return b.core.Status(b.w.nowUs).State == "active"
+	return b.core.Status(b.clockUs()).State == "active"
 }
 
 // recoverEmpty is an operator's word.
 func (b *brokerHost) recoverEmpty() {
 	b.w.tracef("operator: recover --empty")
-	if text := b.core.RecoverEmpty(b.w.nowUs); text != "" {
+	if text := b.core.RecoverEmpty(b.clockUs()); text != "" {
 		b.w.failf("9: recover --empty: %s", text)
 	}
 	b.perform()

@@ -32,6 +32,11 @@ type checker struct {
 	coreIn   uint64                // the history
 	promised map[*nodeHost]uint64  // by process
 	before   map[*nodeHost]wire.Position
+	lastMs   int64 // the highest time that the broker has given to an entry or a read
+
+	reads  map[asked]wire.Position  // where reads were executed
+	shown  map[uint64]wire.Position // the same, of those whose answer has reached this broker
+	writes map[uint64][]uint64      // key -> where it was written in the present reign, ascending; 0: keyless
 }
 
 // copyState is one copy of the data: a data id in a process.
@@ -39,10 +44,90 @@ type copyState struct{ last wire.Position }
 
 func (c *checker) init(w *world) {
 	*c = checker{w: w, digests: map[place]uint64{}, entries: map[place][]byte{}, copies: map[uint64]*copyState{},
-		acked: map[uint64]uint64{}, safe: map[uint64]uint64{}, promised: map[*nodeHost]uint64{}, before: map[*nodeHost]wire.Position{}}
+		acked: map[uint64]uint64{}, safe: map[uint64]uint64{}, promised: map[*nodeHost]uint64{}, reads: map[asked]wire.Position{}, before: map[*nodeHost]wire.Position{}}
 }
 
-func (c *checker) newReign() { c.coreSafe, c.coreIn = 0, 0 }
+func (c *checker) newReign() {
+	c.coreSafe, c.coreIn = 0, 0
+	c.shown, c.writes = map[uint64]wire.Position{}, map[uint64][]uint64{}
+}
+
+// asked is a read as a node was asked it.
+type asked struct {
+	session, turn, id uint64
+}
+
+// executed: a node has executed a read.
+func (c *checker) executed(n *nodeHost, id uint64, p wire.Position) {
+	c.reads[asked{n.session, n.turn, id}] = p
+}
+
+// receivedDone notes the reads whose answers have come.
+func (c *checker) receivedDone(frame []byte) {
+	if frameType(frame) != wire.TDone {
+		return
+	}
+	h, body, err := wire.Decode(frame)
+	if err != nil {
+		return
+	}
+	d, err := wire.DecodeDone(body)
+	if err != nil {
+		return
+	}
+	for {
+		kind, id, _, ok := d.Next()
+		if !ok {
+			return
+		}
+		if kind == wire.ReplyRead {
+			if p, known := c.reads[asked{h.Session, h.Seq, id}]; known {
+				c.shown[id] = p
+			}
+		}
+	}
+}
+
+// written notes that an operation has an index.
+func (c *checker) written(o *op.Op) {
+	for _, k := range o.Keys {
+		c.writes[k] = append(c.writes[k], o.Index)
+	}
+	if o.Keyless {
+		c.writes[0] = append(c.writes[0], o.Index)
+	}
+}
+
+// showsSafe: invariant 8. What a read shows is on every copy: the last write to its keys that it has
+// seen is safe.
+func (c *checker) showsSafe(o *op.Op) {
+	p, known := c.shown[o.Hold.Asked]
+	if !known {
+		return // the answer came in fragments
+	}
+	_, _, safe, _ := c.w.broker.core.Indexes()
+	last := func(key uint64) uint64 {
+		at := c.writes[key]
+		for i := len(at) - 1; i >= 0; i-- {
+			if at[i] <= p.Index {
+				return at[i]
+			}
+		}
+		return 0
+	}
+	seen := last(0)
+	for _, k := range o.Keys {
+		seen = max(seen, last(k))
+	}
+	if o.Keyless {
+		for k := range c.writes {
+			seen = max(seen, last(k))
+		}
+	}
+	if seen > safe {
+		c.w.failf("8: %s shows the write at %d, executed at %d, and only %d is safe", text(o), seen, p.Index, safe)
+	}
+}
 
 func (c *checker) nodeStarted(n *nodeHost) { c.promised[n] = 0 }
 
@@ -132,12 +217,14 @@ func (c *checker) turnSent(peer string, frame []byte) {
 					return
 				}
 				index++
+				c.lastMs = max(c.lastMs, e.TimeMs)
 				c.entrySent(place{cluster, wire.Position{Era: t.Era, Index: index}}, b[:len(b)-len(rest)], &e)
 				b = rest
 			}
-		case wire.ItemRead, wire.ItemQuery:
+		case wire.ItemRead:
+			c.lastMs = max(c.lastMs, it.Read.TimeMs)
 			if n != nil && n.session == h.Session && !c.inView(n, &w.broker.view) {
-				w.failf("5: %s is asked and is not in the in-sync set", n.id)
+				w.failf("5: %s is asked to read and is not in the in-sync set", n.id)
 			}
 		}
 	}
@@ -199,6 +286,9 @@ func (c *checker) answered(o *op.Op) {
 		return
 	}
 	b := w.broker
+	if x.outcome == ok && o.Kind == op.Read {
+		c.showsSafe(o)
+	}
 	if x.outcome == ok && o.Kind != op.Read && o.Kind != op.Barrier {
 		ack := o.Ack
 		if ack == op.AckDefault {
@@ -290,7 +380,7 @@ func (c *checker) unsettled() string {
 	if !b.alive || !b.told {
 		return "the broker is not up"
 	}
-	s := b.core.Status(w.nowUs)
+	s := b.core.Status(b.clockUs())
 	if s.State != "active" {
 		return fmt.Sprintf("the broker is %s: %s", s.State, s.Detail)
 	}

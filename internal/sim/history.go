@@ -89,7 +89,7 @@ func (h *history) viewDurable(v replication.View) {
 
 func (h *history) submit(c *client, o *op.Op) {
 	h.seen++
-	x := &operation{o: o, client: c, invoked: h.seen, invokedMs: h.w.nowUs / 1000}
+	x := &operation{o: o, client: c, invoked: h.seen, invokedMs: h.w.broker.clockUs() / 1000}
 	h.all = append(h.all, x)
 	h.byOp[o] = x
 	h.w.stats.Ops++
@@ -114,6 +114,7 @@ func (h *history) ordered(o *op.Op) {
 	epoch, _, _, _ := h.w.broker.core.Indexes()
 	x.epoch = epoch
 	h.byIndex[wire.Position{Era: epoch, Index: o.Index}] = x
+	h.w.check.written(o)
 }
 
 func (h *history) at(era, index uint64) *operation {
@@ -136,7 +137,7 @@ func (h *history) answered(o *op.Op) *operation {
 		return nil
 	}
 	h.seen++
-	x.responded, x.respondedMs = h.seen, w.nowUs/1000
+	x.responded, x.respondedMs = h.seen, max(w.broker.clockUs()/1000, w.check.lastMs)
 	x.reply = bytes.Clone(o.Reply)
 	x.cluster = w.broker.view.ClusterID
 	epoch, tail, _, _ := w.broker.core.Indexes()
@@ -445,6 +446,9 @@ func (o *oracle) apply(at wire.Position, encoded []byte) []byte {
 	var e wire.Entry
 	if _, err := wire.NextEntry(encoded, &e); err != nil {
 		panic("sim: a recorded entry cannot be decoded")
+	}
+	if e.TimeMs < o.timeMs {
+		o.w.failf("1: the entry at %v is of %d, the one before it of %d: time goes back", at, e.TimeMs, o.timeMs)
 	}
 	o.timeMs = e.TimeMs
 	return o.run(at.Era, func(b []byte) []byte {

@@ -37,6 +37,7 @@ type nodeHost struct {
 	running    bool
 	heardUs    int64
 	busyFromUs int64
+	turn       uint64 // that it executes
 	leaving    bool
 	pub        published
 
@@ -81,6 +82,7 @@ func (n *nodeHost) start() {
 	if cfg.Fault.WallClock {
 		cfg.Fault.ClockMs = startUs/1000 + int64(n.index)*40
 	}
+	cfg.OnRead = func(id uint64, p wire.Position) { w.check.executed(n, id, p) }
 	cfg.OnApply = func(p wire.Position, digest uint64) { w.check.applied(n, p, digest) }
 	n.replica = replica.New(cfg)
 	w.check.nodeStarted(n)
@@ -329,6 +331,7 @@ func (n *nodeHost) work() {
 		return
 	}
 	frame := n.inbox[0]
+	n.turn = turnNumber(frame)
 	n.inbox = n.inbox[1:]
 	n.heardUs = n.w.nowUs
 	n.w.check.receives(n, frame)
@@ -370,6 +373,14 @@ func (n *nodeHost) publish() {
 	b := n.replica.Beat(0)
 	_, epoch := n.replica.Session()
 	n.pub = published{applied: b.Applied, turn: b.Turn, epoch: epoch, deadlineMs: n.replica.NextDeadlineMs()}
+}
+
+func turnNumber(frame []byte) uint64 {
+	h, _, err := wire.Decode(frame)
+	if err != nil {
+		return 0
+	}
+	return h.Seq
 }
 
 // leave asks to be let go.

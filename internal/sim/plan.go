@@ -66,7 +66,7 @@ func drawPlan(r *rand.Rand) Plan {
 	b.WindowBytesMax = pick[int64](r, 2<<10, 16<<10, 1<<20)
 	b.JoinPinBytes = 4 * b.WindowBytesMax
 	b.WindowMs = pick[int64](r, 0, 1000, 600_000)
-	b.TurnBytesMax = pick(r, 300, 1<<20)
+	b.TurnBytesMax = pick(r, 1200, 1<<20)
 	b.TurnReadsMax = pick(r, 2, 4096)
 	b.JoinLagEntries = pick[uint64](r, 0, 5, 1000)
 	b.JoinStallMs = 1500

@@ -28,6 +28,7 @@ type Config struct {
 	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
 
 	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
+	OnRead  func(id uint64, p wire.Position)     // and of every read
 	Fault   Fault                                // planted in tests only
 }
 
@@ -83,9 +84,10 @@ type Replica struct {
 	donations []*donation
 	load      *load
 
-	faults  uint64 // panics in commands
-	entries uint64 // applied since the start
-	reads   uint64 // answered since the start
+	faults   uint64 // panics in commands
+	lateSnap uint64 // Fault.LateSnap: the snapshot that waits for an entry
+	entries  uint64 // applied since the start
+	reads    uint64 // answered since the start
 
 	// Out is the frames to send, in order. They are valid until the next call.
 	Out [][]byte
@@ -326,6 +328,10 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	}
 	reply := r.replies.keep(r.reply.B)
 	r.ring.append(era, index, encoded, reply)
+	if r.lateSnap != 0 {
+		r.beginDonation(r.lateSnap)
+		r.lateSnap = 0
+	}
 	if r.cfg.OnApply != nil {
 		r.cfg.OnApply(r.pos, r.digest)
 	}

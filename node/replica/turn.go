@@ -59,9 +59,16 @@ func (r *Replica) Step() {
 			r.reads++
 			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
 			r.putReply(wire.ReplyRead, q.ID, r.reply.B)
+			if r.cfg.OnRead != nil {
+				r.cfg.OnRead(q.ID, r.pos)
+			}
 		case wire.ItemQuery:
 			r.answerQuery(s.item.ID)
 		case wire.ItemSnapshot:
+			if r.cfg.Fault.LateSnap {
+				r.lateSnap = s.item.ID
+				continue
+			}
 			r.beginDonation(s.item.ID)
 		}
 	}

@@ -189,6 +189,28 @@ func (t *Turn) Next(it *Item) bool {
 // Err is ErrCorrupt when the items did not end where the body does.
 func (t *Turn) Err() error { return t.r.done() }
 
+// Check looks through all items and entries, so that nothing of a damaged turn is executed.
+func (t Turn) Check() error {
+	var it Item
+	var e Entry
+	for t.Next(&it) {
+		if it.Kind != ItemEntries {
+			continue
+		}
+		rest := it.Entries
+		for range it.Count {
+			var err error
+			if rest, err = NextEntry(rest, &e); err != nil {
+				return err
+			}
+		}
+		if len(rest) > 0 {
+			return ErrCorrupt
+		}
+	}
+	return t.Err()
+}
+
 // DoneHead begins a Done: how far the node has come. Replies follow.
 type DoneHead struct {
 	Applied     Position

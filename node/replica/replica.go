@@ -107,7 +107,7 @@ func (r *Replica) clear() {
 	r.ks.SetHooks(keyspace.Hooks{
 		Changed: r.watches.changed,
 		Flushed: r.watches.flushed,
-		Swapped: func(a, b int) { r.watches.swapped(r.ks, a, b, r.lastMs) },
+		Swapped: func(a, b int) { r.watches.swapped(r.ks, a, b, r.ctx.NowMs) },
 	})
 	if !r.cfg.Fault.KeepDataID || r.dataID == 0 {
 		r.dataID = r.cfg.Rand() | 1
@@ -115,6 +115,7 @@ func (r *Replica) clear() {
 	r.clusterID = 0
 	r.pos = wire.Position{}
 	r.digest, r.checkAt, r.check = 0, 0, 0
+	r.safe = 0
 	r.ring = ring{}
 	r.turn = turnState{}
 	r.donations = nil
@@ -192,7 +193,9 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	}
 	switch h.Type {
 	case wire.TTurn:
-		r.beginTurn(h, body)
+		if why := r.beginTurn(h, body); why != "" {
+			return Reopen, why
+		}
 	case wire.TBeat:
 		if m, err := wire.DecodeBeat(body); err == nil {
 			r.inSync = m.InSync

@@ -17,20 +17,31 @@ type turnState struct {
 // Busy reports whether a turn waits for Step.
 func (r *Replica) Busy() bool { return r.turn.busy }
 
-// beginTurn accepts a turn that follows what is applied, or overlaps it.
-func (r *Replica) beginTurn(h wire.Header, body []byte) {
+// beginTurn accepts a turn that follows what is applied, or overlaps it. It returns why the session
+// cannot go on, "" if it can.
+func (r *Replica) beginTurn(h wire.Header, body []byte) (broken string) {
+	if r.load != nil {
+		return ""
+	}
 	t, err := wire.DecodeTurn(body)
-	if err != nil || r.load != nil || r.clusterID == 0 {
-		return // without a history: the Load before it was lost, the broker will find that nothing moves
+	if err == nil {
+		err = t.Check()
+	}
+	if err != nil { // the frame's checksum was right: the sender is wrong
+		return "the broker sent a damaged turn"
+	}
+	if r.clusterID == 0 {
+		return "a turn came before the history it belongs to" // the Load was lost
 	}
 	gap := t.Prev.Index > r.pos.Index || t.Prev.Index == r.pos.Index && t.Prev.Index > 0 && t.Prev.Era != r.pos.Era
 	if gap && !r.cfg.Fault.NoGapCheck {
 		r.put(wire.Nack{Position: r.pos}.Append(nil, r.header()))
-		return
+		return ""
 	}
 	r.safe, r.inSync = max(r.safe, t.Safe), t.InSync
 	r.ring.trim(min(t.Confirm, t.Safe), r.cfg.RingBytesMax)
 	r.turn = turnState{busy: true, header: h, turn: t, index: t.Prev.Index, finished: r.turn.finished}
+	return ""
 }
 
 // Step goes on with the turn until it is done or enough replies have gathered; a Done says how far.
@@ -93,7 +104,7 @@ func (r *Replica) stepEntry() {
 	s := &r.turn
 	var e wire.Entry
 	rest, err := wire.NextEntry(s.rest, &e)
-	if err != nil { // the frame's checksum was right: the sender is wrong
+	if err != nil {
 		panic("replica: an entry of a checked turn cannot be decoded")
 	}
 	encoded := s.rest[:len(s.rest)-len(rest)]

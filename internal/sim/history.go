@@ -85,6 +85,7 @@ func (h *history) viewDurable(v replication.View) {
 	h.clusters = append(h.clusters, &lineage{v.ClusterID, v})
 	h.w.stats.Eras++
 	h.byIndex = map[wire.Position]*operation{} // a new history may begin in the same epoch
+	h.w.check.writes = map[uint64][]uint64{}
 }
 
 func (h *history) submit(c *client, o *op.Op) {

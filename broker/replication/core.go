@@ -191,6 +191,9 @@ func (c *Core) refuse(o *op.Op) string {
 	if n := c.inSyncCount(); n < c.cfg.MinInSync || int(c.ackOf(o)) > n {
 		return errNoReplicas
 	}
+	if c.pending.bytes > c.cfg.WindowBytesMax && !c.cfg.Fault.Unbounded {
+		return errTryAgain // nodes that must acknowledge do not keep up, or stand still
+	}
 	return ""
 }
 

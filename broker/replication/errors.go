@@ -1,10 +1,11 @@
 package replication
 
 // Every text that a client can see from the core. The prefixes that client libraries retry by
-// themselves (LOADING, CLUSTERDOWN, NOREPLICAS) are used only when nothing was ordered.
+// themselves (LOADING, CLUSTERDOWN, NOREPLICAS, TRYAGAIN) are used only when nothing was ordered.
 const (
 	errLoading     = "LOADING Redis is loading the dataset in memory"
 	errClusterDown = "CLUSTERDOWN The cluster is down"
+	errTryAgain    = "TRYAGAIN Write queue is full, try again"
 	errNoReplicas  = "NOREPLICAS Not enough good replicas to write."
 	errReadLost    = "ERR the read did not get an answer: the nodes that executed it died"
 	errReadTimeout = "CLUSTERDOWN No node answers reads at the moment"

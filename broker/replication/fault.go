@@ -14,6 +14,7 @@ type Fault struct {
 	ResumeByIndex   bool // resume by index alone, whatever the era
 	OldSessions     bool // take acknowledgements of sessions that are over
 	ReadAnywhere    bool // route reads to nodes outside the in-sync set
+	Unbounded       bool // order writes although too many are open
 	OrderAgain      bool // order a write again when its turn is sent again
 	SafeGoesBack    bool // recompute the safe index without keeping its maximum
 	NoFloor         bool // let reads pass a keyless write

@@ -17,6 +17,7 @@ type record struct {
 	keys    []uint64
 	key0    [1]uint64
 	held    []*op.Op // reads that wait until it is safe
+	bytes   int64    // of its entry
 }
 
 // pending is the records from first on, without a gap up to the tail.
@@ -25,6 +26,7 @@ type pending struct {
 	recs      []*record
 	free      []*record
 	confirmed uint64 // every reply up to here has arrived
+	bytes     int64  // of the entries
 }
 
 func (p *pending) reset(next uint64) {
@@ -38,13 +40,15 @@ func (p *pending) at(index uint64) *record {
 	return p.recs[index-p.first]
 }
 
-func (p *pending) push() *record {
+func (p *pending) push(bytes int64) *record {
 	var r *record
 	if n := len(p.free); n > 0 {
 		r, p.free = p.free[n-1], p.free[:n-1]
 	} else {
 		r = &record{}
 	}
+	r.bytes = bytes
+	p.bytes += bytes
 	p.recs = append(p.recs, r)
 	return r
 }
@@ -54,6 +58,7 @@ func (p *pending) pop() {
 	p.recs[0] = nil
 	p.recs = p.recs[1:]
 	p.first++
+	p.bytes -= r.bytes
 	held := r.held[:0]
 	*r = record{held: held}
 	if len(p.free) < 4096 {
@@ -125,8 +130,9 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 	if primary != nil {
 		e.Primary = primary.number
 	}
-	c.window.end(wire.AppendEntry(c.window.begin(entryOverhead+len(e.Body)), &e), e.TimeMs)
-	return c.pending.push()
+	size := entryOverhead + len(e.Body)
+	c.window.end(wire.AppendEntry(c.window.begin(size), &e), e.TimeMs)
+	return c.pending.push(int64(size))
 }
 
 const entryOverhead = 64

@@ -26,8 +26,9 @@ func TestBrainerCLI(t *testing.T) {
 			{[]string{"get", "mykey"}, "myvalue", 0},
 			{[]string{"set", "mykey", "other", "--wait-all=false"}, "OK", 0},
 			{[]string{"get", "mykey"}, "other", 0},
-			{[]string{"set", "brief", "x", "--expire", "100"}, "OK", 0},
-			{[]string{"TTL", "brief"}, "100", 0},
+			{[]string{"set", "brief", "x", "--expire", "10000"}, "OK", 0},
+			{[]string{"EXPIRE", "brief", "9000", "GT"}, "0", 0}, // so it has one, and a later one
+			{[]string{"EXPIRE", "brief", "11000", "GT"}, "1", 0},
 			{[]string{"remove", "mykey"}, "", 0},
 			{[]string{"get", "mykey"}, "", 1},
 			{[]string{"remove", "mykey"}, "", 1},

@@ -56,6 +56,9 @@ func spawnCommand(cmd *exec.Cmd) error {
 	return <-result
 }
 
+// crashes are the first words of what a Go program, the race detector or libzmq prints at the end.
+const crashes = `^(panic: |fatal error: |WARNING: DATA RACE|Assertion failed)`
+
 // start runs a program until the test ends. Its name is that of the log.
 func start(t testing.TB, name, path string, args ...string) *process {
 	t.Helper()
@@ -93,6 +96,9 @@ func startCommand(t testing.TB, name string, cmd *exec.Cmd) *process {
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if p.logged(crashes) {
+			t.Errorf("%s has crashed, or a race was found in it", name)
+		}
 		if t.Failed() {
 			t.Logf("log of %s %q, the end of it:\n%s", name, cmd.Args[1:], strings.Join(p.lastLines(60), "\n"))
 		}

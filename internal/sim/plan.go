@@ -63,7 +63,7 @@ func drawPlan(r *rand.Rand) Plan {
 	}
 	b := &p.Broker
 	b.ChunkBytes = pick(r, 256, 1024)
-	b.WindowBytesMax = pick[int64](r, 2<<10, 16<<10, 1<<20)
+	b.WindowBytesMax = pick[int64](r, 4<<10, 16<<10, 1<<20)
 	b.JoinPinBytes = 4 * b.WindowBytesMax
 	b.WindowMs = pick[int64](r, 0, 1000, 600_000)
 	b.TurnBytesMax = pick(r, 1200, 1<<20)

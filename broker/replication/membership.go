@@ -126,15 +126,22 @@ func (c *Core) viewChanged() {
 	case c.state == forming && len(c.view.Members) > 0:
 		c.beginEra()
 	}
-	c.advance()
 	if len(out) > 0 {
 		c.shrunk()
 	}
+	c.advance()
 }
 
 // left: n is out of the durable view.
 func (c *Core) left(n *node) {
 	why := n.leave
+	switch {
+	case why != "":
+	case n.connected():
+		why = reasonBehind // recovery left it out
+	default:
+		why = reasonUnreachable
+	}
 	c.counters.evicted[why]++
 	n.lastReason, n.leave, n.dataID = why, "", n.helloDataID
 	c.event(1, "node out of the in-sync set", n, "%s", why)

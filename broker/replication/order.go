@@ -410,8 +410,9 @@ func (c *Core) abandonUncertain(index uint64, r *record) {
 func (c *Core) shrunk() {
 	n := c.inSyncCount()
 	for i, r := range c.pending.recs {
-		if r.op != nil && (n < c.cfg.MinInSync || int(r.ack) > n) {
-			c.abandonUncertain(c.pending.first+uint64(i), r)
+		index := c.pending.first + uint64(i)
+		if r.op != nil && index > c.safe && (n < c.cfg.MinInSync || int(r.ack) > n) {
+			c.abandonUncertain(index, r)
 		}
 	}
 	c.popSettled()

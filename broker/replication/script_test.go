@@ -1,0 +1,665 @@
+package replication
+
+import (
+	"flag"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/datadriven"
+
+	"brainer/internal/op"
+	"brainer/internal/wire"
+)
+
+// TestConversations runs the scripts under testdata: conversations between the core, nodes that are
+// played by hand, and clients. Each line of a block is one step; what follows from it stands below
+// (go test -rewrite writes it anew: read the difference).
+//
+//	broker [embedded] [min=N] [ack=all|primary|N] [window=BYTES]   a broker without a record
+//	restart [lost] [norecord]   the broker process ends and another one starts; lost: the record on its way did
+//	                        not arrive; norecord: nor does it find an earlier one
+//	set n1 n2 ...           these nodes start and become live, without a word here
+//	n1 starts | restarts | again [inc=N] [version=N] [cluster=N]   a process begins (empty), begins anew (empty), opens another session
+//	n1 holds                from now on what is sent to it waits (it is stopped)
+//	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
+//	n1 misses               what waits for it is lost
+//	n1 goes on              it answers at once again
+//	n1 dies                 nobody is connected there any more
+//	n1 goodbye
+//	n1 busy MS | idle       what its heartbeats say
+//	w1 write KEY... [ack=...] | r1 read KEY... | b1 wait w1 copies=N [timeout=MS]   of a client (copies: with the first); KEY * is the keyspace as a whole
+//	tick MS                 time passes; nodes that do not hold send heartbeats
+//	stands MS               the broker stands still for so long
+//	store off | on | done   the record is written at once (on), or when it is said
+//	recover empty | recover n1 | forget n1 | stop
+//	status
+func TestConversations(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &script{t: t}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			s.t, s.out = t, strings.Builder{}
+			for _, line := range strings.Split(d.Input, "\n") {
+				if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
+					s.step(strings.Fields(line))
+				}
+			}
+			if s.out.Len() == 0 {
+				return "nothing\n"
+			}
+			return s.out.String()
+		})
+	})
+}
+
+// plant plants a mistake, to see which scripts notice it.
+var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold ...")
+
+// script is one conversation.
+type script struct {
+	t     *testing.T
+	out   strings.Builder
+	quiet bool
+
+	nowUs   int64
+	core    *Core
+	cfg     Config
+	disk    View
+	storing *View
+	noStore bool
+	drawn   uint64
+
+	nodes []*player
+	ops   map[string]*op.Op
+}
+
+// player is a node that is played.
+type player struct {
+	id          string
+	embedded    bool
+	alive       bool
+	holds       bool
+	incarnation uint64
+	dataID      uint64
+	cluster     uint64
+	promised    uint64
+	number      uint16
+	session     uint64
+	pos         wire.Position
+	entries     []wire.Entry // from index 1 on
+	eras        []uint64
+	first       uint64 // oldest kept reply and entry
+	snap        wire.Load
+	waiting     [][]byte
+	busyMs      uint32
+	beatUs      int64
+}
+
+func (p *player) peer() string     { return fmt.Sprintf("%s/%d", p.id, p.session) }
+func (p *player) beatPeer() string { return p.peer() + "h" }
+
+func (s *script) printf(format string, args ...any) {
+	if !s.quiet {
+		fmt.Fprintf(&s.out, format+"\n", args...)
+	}
+}
+
+// arg returns the value of name=value among words.
+func arg(words []string, name string) (string, bool) {
+	for _, w := range words {
+		if v, ok := strings.CutPrefix(w, name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+func (s *script) number(words []string, name string, otherwise int64) int64 {
+	v, ok := arg(words, name)
+	if !ok {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil {
+		s.t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+func ackArg(words []string) op.Ack {
+	switch v, _ := arg(words, "ack"); v {
+	case "":
+		return op.AckDefault
+	case "all":
+		return op.AckAll
+	case "primary":
+		return op.AckPrimary
+	default:
+		n, _ := strconv.Atoi(v)
+		return op.Ack(n)
+	}
+}
+
+func has(words []string, word string) bool {
+	for _, w := range words {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *script) step(words []string) {
+	switch words[0] {
+	case "broker":
+		s.cfg = DefaultConfig()
+		s.cfg.Embedded = has(words, "embedded")
+		s.cfg.MinInSync = int(s.number(words, "min", 1))
+		s.cfg.WindowBytesMax = s.number(words, "window", 1<<20)
+		s.cfg.JoinPinBytes = 4 * s.cfg.WindowBytesMax
+		s.cfg.ChunkBytes = 128
+		if a := ackArg(words); a != op.AckDefault {
+			s.cfg.Ack = a
+		}
+		s.nowUs, s.disk, s.storing, s.noStore, s.nodes = 1_000_000_000, View{}, nil, false, nil
+		s.start()
+	case "restart":
+		if s.storing != nil && !has(words, "lost") {
+			s.disk = *s.storing
+		}
+		s.storing = nil
+		if has(words, "norecord") {
+			s.disk = View{}
+		}
+		s.start()
+	case "set":
+		s.quiet = true
+		for _, id := range words[1:] {
+			p := s.node(id)
+			s.hello(p, true, nil)
+			s.tick(500)
+		}
+		s.quiet = false
+		s.status(false)
+	case "tick":
+		ms, _ := strconv.ParseInt(words[1], 10, 64)
+		s.tick(ms)
+	case "stands":
+		ms, _ := strconv.ParseInt(words[1], 10, 64)
+		s.nowUs += ms * 1000
+		s.core.Tick(s.nowUs)
+		s.settle()
+	case "store":
+		if words[1] != "done" {
+			s.noStore = words[1] == "off"
+		}
+		if words[1] != "off" && s.storing != nil {
+			s.stored()
+		}
+	case "recover":
+		text := ""
+		if words[1] == "empty" {
+			text = s.core.RecoverEmpty(s.nowUs)
+		} else {
+			text = s.core.RecoverFrom(s.nowUs, words[1])
+		}
+		if text != "" {
+			s.printf("%s", text)
+		}
+		s.settle()
+	case "forget":
+		if text := s.core.Forget(s.nowUs, words[1]); text != "" {
+			s.printf("%s", text)
+		}
+		s.settle()
+	case "stop":
+		s.core.Stop(s.nowUs)
+		s.settle()
+	case "status":
+		s.status(true)
+	default:
+		if words[0][0] == 'n' {
+			s.nodeStep(s.node(words[0]), words[1:])
+		} else {
+			s.clientStep(words[0], words[1:])
+		}
+	}
+}
+
+func (s *script) start() {
+	s.ops = map[string]*op.Op{}
+	cfg := s.cfg
+	if *plant != "" {
+		reflect.ValueOf(&cfg.Fault).Elem().FieldByName(*plant).SetBool(true)
+	}
+	s.drawn += 100
+	cfg.BrokerRun = s.drawn
+	cfg.Rand = func() uint64 { s.drawn++; return 2 * s.drawn }
+	s.core = New(cfg, s.disk, s.nowUs)
+	s.settle()
+}
+
+func (s *script) node(id string) *player {
+	for _, p := range s.nodes {
+		if p.id == id {
+			return p
+		}
+	}
+	p := &player{id: id, embedded: s.cfg.Embedded && id == "n0"}
+	s.nodes = append(s.nodes, p)
+	return p
+}
+
+func (s *script) hello(p *player, empty bool, words []string) {
+	if empty {
+		*p = player{id: p.id, embedded: p.embedded, holds: p.holds, session: p.session}
+		s.drawn++
+		p.incarnation, p.dataID, p.first = s.drawn*10, s.drawn*10+1, 1
+	}
+	p.incarnation = uint64(s.number(words, "inc", int64(p.incarnation)))
+	p.alive = true
+	p.session += 1 << 20
+	p.session += xxhash.Sum64String(p.id) & 0xfffff
+	p.waiting = nil
+	p.beatUs = s.nowUs
+	p.cluster = uint64(s.number(words, "cluster", int64(p.cluster)))
+	m := wire.Hello{NodeID: p.id, Incarnation: p.incarnation, DataID: p.dataID, ClusterID: p.cluster, Promised: p.promised, Embedded: p.embedded}
+	h := wire.Header{Session: p.session, Version: uint8(s.number(words, "version", 0))}
+	s.core.Receive(s.nowUs, p.peer(), m.Append(nil, h))
+	s.settle()
+}
+
+func (s *script) nodeStep(p *player, words []string) {
+	switch words[0] {
+	case "starts", "restarts":
+		s.hello(p, true, words)
+	case "again":
+		s.hello(p, false, words)
+	case "holds":
+		p.holds = true
+	case "goes":
+		p.holds = false
+		s.beat(p)
+		s.work(p, false, false)
+	case "works":
+		s.work(p, has(words, "lost"), has(words, "one"))
+	case "misses":
+		p.waiting = nil
+	case "dies":
+		p.alive = false
+		p.waiting = nil
+	case "goodbye":
+		s.core.Receive(s.nowUs, p.peer(), wire.Goodbye{}.Append(nil, p.header()))
+	case "busy":
+		ms, _ := strconv.Atoi(words[1])
+		p.busyMs = uint32(ms)
+		s.beat(p)
+	case "idle":
+		p.busyMs = 0
+		s.beat(p)
+	case "beats":
+		s.beat(p)
+	case "acks": // an acknowledgement as from the session before
+		h := p.header()
+		h.Session -= 1 << 20
+		s.core.Receive(s.nowUs, p.peer(), wire.FinishDone(wire.BeginDone(nil), wire.DoneHead{
+			Applied: wire.Position{Era: p.pos.Era, Index: uint64(s.number(words, "to", 0))}}, h))
+	default:
+		s.t.Fatalf("unknown step %v", words)
+	}
+	s.settle()
+}
+
+func (p *player) header() wire.Header { return wire.Header{Epoch: p.promised, Session: p.session} }
+
+func (s *script) beat(p *player) {
+	p.beatUs = s.nowUs
+	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs}
+	s.core.Receive(s.nowUs, p.beatPeer(), m.Append(nil, p.header()))
+}
+
+func (s *script) tick(ms int64) {
+	for end := s.nowUs + ms*1000; s.nowUs < end; {
+		s.nowUs += 20_000
+		for _, p := range s.nodes {
+			if p.alive && !p.holds && s.nowUs-p.beatUs >= 100_000 {
+				s.beat(p)
+			}
+		}
+		s.core.Tick(s.nowUs)
+		s.settle()
+	}
+}
+
+func (s *script) stored() {
+	v := *s.storing
+	s.disk, s.storing = v, nil
+	s.printf("durable view %d", v.No)
+	s.core.ViewStored(s.nowUs, v.No)
+	s.settle()
+}
+
+// settle performs what the core puts out until there is nothing more.
+func (s *script) settle() {
+	for {
+		s.core.Flush(s.nowUs)
+		out := &s.core.Out
+		if len(out.Frames)+len(out.Answered)+len(out.Events) == 0 && out.Store == nil {
+			return
+		}
+		frames, answered, events, store := out.Frames, out.Answered, out.Events, out.Store
+		*out = Outputs{}
+		for _, e := range events {
+			if e.Level >= 0 || e.Text == "resend" {
+				line := e.Text
+				if e.Node != "" {
+					line += " " + e.Node
+				}
+				if e.Why != "" {
+					line += " (" + e.Why + ")"
+				}
+				s.printf("* %s", line)
+			}
+		}
+		for _, f := range frames {
+			s.frame(f.Peer, append([]byte(nil), f.Bytes...))
+		}
+		for _, o := range answered {
+			s.printf("%s: %s", s.label(o), strings.TrimSpace(string(o.Reply)))
+		}
+		if store != nil {
+			s.printf("store view %d %s", store.No, members(store))
+			s.storing = store
+			if !s.noStore {
+				s.stored()
+			}
+		}
+	}
+}
+
+func members(v *View) string {
+	text := fmt.Sprintf("epoch %d {", v.Epoch)
+	for i, m := range v.Members {
+		if i > 0 {
+			text += " "
+		}
+		text += m.NodeID
+	}
+	text += "}"
+	for _, m := range v.Left {
+		text += " left " + m.NodeID
+	}
+	return text
+}
+
+func (s *script) label(o *op.Op) string {
+	for k, x := range s.ops {
+		if x == o {
+			return k
+		}
+	}
+	return "?"
+}
+
+func (s *script) frame(peer string, b []byte) {
+	for _, p := range s.nodes {
+		if p.beatPeer() == peer && p.alive {
+			return
+		}
+		if p.peer() != peer {
+			continue
+		}
+		if !p.alive {
+			break
+		}
+		if h, _, _ := wire.Decode(b); h.Type == wire.TBeat {
+			return
+		}
+		s.printf("%s <- %s", p.id, s.describe(b))
+		p.waiting = append(p.waiting, b)
+		if !p.holds {
+			s.work(p, false, false)
+		}
+		return
+	}
+	s.core.Unreachable(s.nowUs, peer)
+}
+
+func (s *script) describe(b []byte) string {
+	h, body, err := wire.Decode(b)
+	if err != nil {
+		return err.Error()
+	}
+	switch h.Type {
+	case wire.TTurn:
+		t, _ := wire.DecodeTurn(body)
+		text := fmt.Sprintf("turn after %d:", t.Prev.Index)
+		index := t.Prev.Index
+		var it wire.Item
+		for t.Next(&it) {
+			switch it.Kind {
+			case wire.ItemEntries:
+				rest := it.Entries
+				for len(rest) > 0 {
+					var e wire.Entry
+					rest, _ = wire.NextEntry(rest, &e)
+					index++
+					name := string(e.Body)
+					if e.Kind == wire.EntryNoop {
+						name = "noop"
+					}
+					text += fmt.Sprintf(" %d=%s", index, name)
+				}
+			case wire.ItemRead:
+				text += " " + string(it.Read.Body)
+			case wire.ItemQuery:
+				text += fmt.Sprintf(" reply(%d)?", it.ID)
+			case wire.ItemSnapshot:
+				text += " snapshot!"
+			}
+		}
+		return fmt.Sprintf("%s [confirm %d safe %d]", text, t.Confirm, t.Safe)
+	case wire.TPrepare:
+		return fmt.Sprintf("prepare epoch %d", h.Epoch)
+	case wire.TReject:
+		m, _ := wire.DecodeReject(body)
+		return fmt.Sprintf("reject retry=%v: %s", m.Retry, m.Reason)
+	case wire.TLoad:
+		m, _ := wire.DecodeLoad(body)
+		if m.SnapID == 0 {
+			return "load nothing: the history begins"
+		}
+		return fmt.Sprintf("load a snapshot of %d", m.Position.Index)
+	case wire.TFetch:
+		m, _ := wire.DecodeFetch(body)
+		return fmt.Sprintf("fetch from %d", m.From)
+	}
+	return h.Type.String()
+}
+
+// work lets a node do what waits for it.
+func (s *script) work(p *player, lost, one bool) {
+	todo := p.waiting
+	p.waiting = nil
+	if one && len(todo) > 1 {
+		todo, p.waiting = todo[:1], todo[1:]
+	}
+	for _, b := range todo {
+		h, body, err := wire.Decode(b)
+		if err != nil || h.Session != p.session {
+			continue
+		}
+		for _, answer := range s.play(p, h, body) {
+			if !lost {
+				s.core.Receive(s.nowUs, p.peer(), answer)
+			}
+		}
+	}
+}
+
+func (s *script) report(p *player, snapID uint64) []byte {
+	return wire.PositionReport{Position: p.pos, DataID: p.dataID, ClusterID: p.cluster, RingFirst: p.first, SnapID: snapID}.Append(nil, p.header())
+}
+
+// play is what a node does with a message.
+func (s *script) play(p *player, h wire.Header, body []byte) (answers [][]byte) {
+	switch h.Type {
+	case wire.TPrepare:
+		m, _ := wire.DecodePrepare(body)
+		if h.Epoch < p.promised {
+			return [][]byte{wire.Fenced{Promised: p.promised}.Append(nil, p.header())}
+		}
+		p.promised, p.number = h.Epoch, m.Number
+		return [][]byte{s.report(p, 0)}
+	case wire.TReject:
+		m, _ := wire.DecodeReject(body)
+		if m.Retry {
+			p.alive = false
+		}
+	case wire.TLoad:
+		m, _ := wire.DecodeLoad(body)
+		p.snap = m
+		if m.SnapID == 0 {
+			p.cluster = m.ClusterID
+			return nil
+		}
+		s.drawn++
+		p.dataID, p.pos, p.entries, p.eras = s.drawn*10+1, wire.Position{}, nil, nil
+	case wire.TChunk:
+		m, _ := wire.DecodeChunk(body)
+		if m.SnapID != p.snap.SnapID || !m.Last {
+			return nil
+		}
+		p.pos, p.cluster = p.snap.Position, p.snap.ClusterID
+		p.entries, p.eras = make([]wire.Entry, p.pos.Index), make([]uint64, p.pos.Index)
+		p.first = p.pos.Index + 1
+		return [][]byte{s.report(p, m.SnapID)}
+	case wire.TAbort:
+		s.printf("%s: gives up the snapshot", p.id)
+		p.snap = wire.Load{}
+	case wire.TFetch:
+		m, _ := wire.DecodeFetch(body)
+		e := wire.Entries{}
+		for i := max(m.From, p.first); i <= p.pos.Index; i++ {
+			if n := len(e.Runs); n == 0 || e.Runs[n-1].Era != p.eras[i-1] {
+				e.Runs = append(e.Runs, wire.Run{Era: p.eras[i-1], First: i})
+			}
+			r := &e.Runs[len(e.Runs)-1]
+			r.Count++
+			r.Entries = wire.AppendEntry(r.Entries, &p.entries[i-1])
+		}
+		return [][]byte{e.Append(nil, p.header())}
+	case wire.TTurn:
+		return s.playTurn(p, h, body)
+	case wire.TGoodbye:
+		p.alive = false
+	}
+	return nil
+}
+
+func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]byte) {
+	t, _ := wire.DecodeTurn(body)
+	if t.Prev.Index > p.pos.Index {
+		s.printf("%s: nack %d", p.id, p.pos.Index)
+		return [][]byte{wire.Nack{Position: p.pos}.Append(nil, p.header())}
+	}
+	b := wire.BeginDone(nil)
+	put := func(kind wire.ReplyKind, id uint64, reply string) {
+		b = wire.BeginReply(b, kind, id)
+		start := len(b)
+		b = append(b, reply...)
+		wire.EndReply(b, start)
+	}
+	var chunks [][]byte
+	index := t.Prev.Index
+	var it wire.Item
+	for t.Next(&it) {
+		switch it.Kind {
+		case wire.ItemEntries:
+			rest := it.Entries
+			for len(rest) > 0 {
+				var e wire.Entry
+				rest, _ = wire.NextEntry(rest, &e)
+				if index++; index > p.pos.Index {
+					e.Body = append([]byte(nil), e.Body...)
+					p.entries, p.eras = append(p.entries, e), append(p.eras, t.Era)
+					p.pos = wire.Position{Era: t.Era, Index: index}
+				}
+				if e.Primary == p.number && e.Primary != 0 && index >= p.first {
+					put(wire.ReplyEntry, index, "+OK "+string(e.Body)+"\r\n")
+				}
+			}
+		case wire.ItemRead:
+			put(wire.ReplyRead, it.Read.ID, fmt.Sprintf("+%s from %s at %d\r\n", it.Read.Body, p.id, p.pos.Index))
+		case wire.ItemQuery:
+			if it.ID >= p.first && it.ID <= p.pos.Index {
+				put(wire.ReplyEntry, it.ID, fmt.Sprintf("+OK %s, kept by %s\r\n", p.entries[it.ID-1].Body, p.id))
+			} else {
+				put(wire.ReplyGone, it.ID, "")
+			}
+		case wire.ItemSnapshot:
+			chunks = append(chunks, wire.Chunk{SnapID: it.ID, Last: true, Records: []byte("all")}.Append(nil, p.header()))
+		}
+	}
+	head := p.header()
+	head.Seq = h.Seq
+	return append([][]byte{wire.FinishDone(b, wire.DoneHead{Applied: p.pos}, head)}, chunks...)
+}
+
+func (s *script) clientStep(label string, words []string) {
+	o := &op.Op{Proto: 2, Ack: ackArg(words), Body: []byte(label)}
+	switch words[0] {
+	case "write":
+		o.Kind = op.Write
+	case "read":
+		o.Kind = op.Read
+	case "wait":
+		o.Kind = op.Barrier
+		o.Index = s.ops[words[1]].Index
+		o.Copies, o.TimeoutMs = int(s.number(words, "copies", 1)), s.number(words, "timeout", 0)
+	default:
+		s.t.Fatalf("unknown step %s %v", label, words)
+	}
+	if o.Kind != op.Barrier {
+		for _, k := range words[1:] {
+			switch {
+			case k == "*":
+				o.Keyless = true
+			case !strings.Contains(k, "="):
+				o.Keys = append(o.Keys, xxhash.Sum64String(k))
+			}
+		}
+	}
+	s.ops[label] = o
+	s.core.Submit(s.nowUs, o)
+	s.settle()
+}
+
+func (s *script) status(all bool) {
+	st := s.core.Status(s.nowUs)
+	line := fmt.Sprintf("%s epoch=%d index=%d safe=%d open=%d/%d", st.State, st.Epoch, st.Index, st.Safe, st.PendingWrites, st.PendingReads)
+	if st.Detail != "" {
+		line += " (" + st.Detail + ")"
+	}
+	s.printf("%s", line)
+	if !all {
+		ids := ""
+		for _, n := range st.Nodes {
+			if n.InSync {
+				ids += " " + n.ID
+			}
+		}
+		s.printf("in sync:%s", ids)
+		return
+	}
+	for _, n := range st.Nodes {
+		line := fmt.Sprintf("%s %s applied=%d in_sync=%v", n.ID, n.State, n.Applied, n.InSync)
+		if n.Reason != "" {
+			line += " (" + n.Reason + ")"
+		}
+		s.printf("%s", line)
+	}
+}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,8 +61,9 @@ type Broker struct {
 	wake   chan struct{}
 	calls  chan call
 	stored chan storeResult
+	ended  chan struct{} // closed when Run has returned
 
-	inflight inflight
+	inflight *inflight
 	clients  *clients
 	serve    atomic.Pointer[func(net.Conn)]
 	storing  chan replication.View
@@ -103,9 +105,9 @@ func New(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--broker: %w", err)
 	}
-	b := &Broker{cfg: cfg, router: router, log: cfg.Log, wake: make(chan struct{}, 1), calls: make(chan call),
+	b := &Broker{cfg: cfg, router: router, log: cfg.Log, wake: make(chan struct{}, 1), calls: make(chan call), ended: make(chan struct{}),
 		stored: make(chan storeResult, 1), storing: make(chan replication.View, 1)}
-	b.inflight.max, b.inflight.free = cfg.Inflight, make(chan struct{}, 1)
+	b.inflight = newInflight(cfg.Inflight)
 	b.clients = newClients(b)
 	if cfg.Serve != nil {
 		b.SetServe(cfg.Serve)
@@ -171,6 +173,8 @@ func (b *Broker) ask(f func(*replication.Core)) bool {
 	case b.calls <- c:
 		<-c.done
 		return true
+	case <-b.ended:
+		return false
 	case <-time.After(5 * time.Second):
 		return false
 	}
@@ -396,7 +400,7 @@ func (b *Broker) answer() {
 	}
 	now := b.cfg.NowUs()
 	for _, o := range out.Answered {
-		if b.cfg.Observer != nil && (o.Kind == op.Write || o.Kind == op.Txn) && o.Index > 0 {
+		if b.cfg.Observer != nil && (o.Kind == op.Write || o.Kind == op.Txn) && o.Index > 0 && !uncertain(o.Reply) {
 			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.OrderedUs)/1e6)
 		}
 		if bytes := o.Finish(); bytes > 0 {
@@ -406,6 +410,9 @@ func (b *Broker) answer() {
 	clear(out.Answered)
 	out.Answered = out.Answered[:0]
 }
+
+// uncertain: the write was ordered but not acknowledged.
+func uncertain(reply []byte) bool { return bytes.HasPrefix(reply, []byte("-UNCERTAIN ")) }
 
 func (b *Broker) send(f replication.Frame) {
 	err := wire.Split(f.Bytes, wire.FrameBytesMax, func(frame []byte) error { return b.router.Send(f.Peer, frame) })
@@ -458,6 +465,7 @@ func (b *Broker) stop() {
 		break
 	}
 	b.router.Close()
+	close(b.ended)
 }
 
 // AlsoBind gives the endpoint a further name inside the process. Call it before Run.

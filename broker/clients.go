@@ -68,7 +68,9 @@ func (cs *clients) flush() bool {
 		}
 		if closed {
 			c.shut()
-			delete(cs.byPeer, c.peer)
+			if cs.byPeer[c.peer] == c { // it may be another's by now
+				delete(cs.byPeer, c.peer)
+			}
 		}
 	}
 	if now := time.Now(); len(cs.byPeer) > 0 && now.Sub(cs.probedAt) > clientProbe {

@@ -1,52 +1,39 @@
 package broker
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
-// inflight bounds the request bytes that are under way. A batch larger than the bound is admitted
-// when it is alone.
+// inflight bounds the request bytes that are under way. Who waits is served in turn, so that a large
+// batch is not starved by small ones; one larger than the bound is admitted when it is alone.
 type inflight struct {
 	max  int64
+	sem  *semaphore.Weighted
 	used atomic.Int64
-	free chan struct{} // signalled (capacity 1) on release
+}
+
+func newInflight(max int64) *inflight {
+	return &inflight{max: max, sem: semaphore.NewWeighted(max)}
 }
 
 // acquire takes n bytes, waiting at most that long.
 func (f *inflight) acquire(n int64, wait time.Duration) bool {
-	if f.try(n) {
-		return true
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		select {
-		case <-f.free:
-			if f.try(n) {
-				signal(f.free) // there may be room for another that waits
-				return true
-			}
-		case <-timer.C:
-			return f.try(n)
-		}
-	}
-}
-
-func (f *inflight) try(n int64) bool {
-	for {
-		used := f.used.Load()
-		if used > 0 && used+n > f.max {
+	if !f.sem.TryAcquire(min(n, f.max)) {
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
+		if f.sem.Acquire(ctx, min(n, f.max)) != nil {
 			return false
 		}
-		if f.used.CompareAndSwap(used, used+n) {
-			return true
-		}
 	}
+	f.used.Add(n)
+	return true
 }
 
 func (f *inflight) release(n int64) {
-	if f.used.Add(-n)+n > f.max/2 {
-		signal(f.free)
-	}
+	f.used.Add(-n)
+	f.sem.Release(min(n, f.max))
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestInflightAdmitsOneThatIsTooLargeAlone(t *testing.T) {
-	f := inflight{max: 100, free: make(chan struct{}, 1)}
+	f := newInflight(100)
 	if !f.acquire(1000, 0) {
 		t.Fatal("refused although it is alone")
 	}
@@ -23,7 +23,7 @@ func TestInflightAdmitsOneThatIsTooLargeAlone(t *testing.T) {
 // TestInflightWakesAllThatFit: one release may make room for several that wait.
 func TestInflightWakesAllThatFit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := inflight{max: 100, free: make(chan struct{}, 1)}
+		f := newInflight(100)
 		f.acquire(100, 0)
 		admitted := make(chan bool, 10)
 		for i := 0; i < 10; i++ {

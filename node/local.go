@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"brainer/internal/command"
 	"brainer/internal/op"
@@ -136,6 +137,8 @@ func (n *Node) executeLocal(c *localClient, w *resp.Writer, cmd resp.Command) {
 		w.Error("ERR '" + row.Name + "' is not answered at a node's own endpoint")
 		return
 	}
+	n.state.stepBeganNs.Store(time.Now().UnixNano()) // the broker is told that we are busy, not dead
+	defer n.state.stepBeganNs.Store(0)
 	w.Raw(n.replica.ReadLocal(n.cfg.NowMs(), uint8(c.db), uint8(c.proto), cmd.Raw))
 }
 

@@ -55,8 +55,9 @@ type shared struct {
 	applied, turn  atomic.Uint64
 	keys, used     atomic.Int64
 	deadlineMs     atomic.Int64
-	stepBeganNs    atomic.Int64 // 0: idle
-	heardNs        atomic.Int64 // the broker's last word on either socket
+	stepBeganNs    atomic.Int64  // 0: idle
+	progress       atomic.Uint64 // entries and reads executed
+	heardNs        atomic.Int64  // the broker's last word on either socket
 }
 
 // busySeconds is how long the present step has been running, 0 when none is.
@@ -95,7 +96,8 @@ func New(cfg Config) (*Node, error) {
 		n.own = own
 		cfg.Replica.Endpoint = own.Endpoint() // with the port that the system chose
 	}
-	n.replica = replica.New(cfg.Replica)
+	n.cfg.Replica.Progress = &n.state.progress
+	n.replica = replica.New(n.cfg.Replica)
 	return n, nil
 }
 
@@ -331,8 +333,9 @@ func (n *Node) step(dealer link.Dealer) error {
 	for n.replica.Busy() {
 		n.state.stepBeganNs.Store(time.Now().UnixNano())
 		n.replica.Step()
+		err := n.sendOut(dealer)
 		n.state.stepBeganNs.Store(0)
-		if err := n.sendOut(dealer); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -387,8 +390,13 @@ func (n *Node) beat(ctx context.Context, session uint64, lost chan<- string) {
 	connected := false
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
+	var progress uint64
+	movedNs := began.UnixNano()
 	send := func() bool {
-		err := dealer.Send(n.beatFrame(session))
+		if p := n.state.progress.Load(); p != progress {
+			progress, movedNs = p, time.Now().UnixNano()
+		}
+		err := dealer.Send(n.beatFrame(session, movedNs))
 		if err == nil {
 			connected = true
 			return true
@@ -440,12 +448,13 @@ func (n *Node) beat(ctx context.Context, session uint64, lost chan<- string) {
 	}
 }
 
-func (n *Node) beatFrame(session uint64) []byte {
+// beatFrame is a node's heartbeat. movedNs is when the last entry or read was seen to end: a long turn of short commands is no long one.
+func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	s := &n.state
 	now := time.Now()
 	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load()}
 	if began := s.stepBeganNs.Load(); began > 0 {
-		m.BusyMs = uint32((now.UnixNano()-began)/1e6) + 1
+		m.BusyMs = uint32((now.UnixNano()-max(began, movedNs))/1e6) + 1
 	}
 	if d := s.deadlineMs.Load(); d > 0 && d <= n.cfg.NowMs() {
 		m.Reclaimable = true

@@ -99,6 +99,7 @@ type Core struct {
 	startUs int64
 	nowUs   int64
 	tickUs  int64
+	graceUs int64 // when the broker last stood still
 	beatUs  int64
 
 	view    View // durable
@@ -188,11 +189,15 @@ func (c *Core) refuse(o *op.Op) string {
 	if o.Kind == op.Read {
 		return ""
 	}
-	if n := c.inSyncCount(); n < c.cfg.MinInSync || int(c.ackOf(o)) > n {
+	switch n := c.inSyncCount(); {
+	case o.Kind == op.Unwatch: // keeps nothing, and what it lets go would be kept without it
+	case n < c.cfg.MinInSync || int(c.ackOf(o)) > n:
 		return errNoReplicas
-	}
-	if c.pending.bytes > c.cfg.WindowBytesMax && !c.cfg.Fault.Unbounded {
-		return errTryAgain // nodes that must acknowledge do not keep up, or stand still
+	case len(o.Body) > bodyBytesMax:
+		return errTooLarge
+	case c.pending.bytes > c.cfg.WindowBytesMax/2 && !c.cfg.Fault.Unbounded:
+		c.putOutLaggard()
+		return errTryAgain
 	}
 	return ""
 }
@@ -298,7 +303,13 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	}
 	n.heardUs = c.nowUs
 	h, body, whole, err := n.assembler.Add(h, body)
-	if err != nil || !whole {
+	if err != nil {
+		c.reject(peer, h, true, err.Error())
+		c.sessionOver(n, reasonTooLarge)
+		return
+	}
+	if !whole {
+		n.progressUs = c.nowUs // a long answer is on its way
 		return
 	}
 	switch h.Type {
@@ -331,7 +342,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 			c.receiveAbort(n, m)
 		}
 	case wire.TEntries:
-		if m, err := wire.DecodeEntries(body); err == nil {
+		if m, err := wire.DecodeEntries(body); err == nil && h.Epoch == c.epoch {
 			c.receiveEntries(n, m)
 		}
 	case wire.TGoodbye:
@@ -395,23 +406,29 @@ func (c *Core) Flush(nowUs int64) {
 	}
 }
 
+const (
+	stoodStillUs = 150_000   // between two ticks
+	graceEveryUs = 1_000_000 // how often that excuses
+	probeUs      = 25_000    // a node that owes an answer is probed so often
+)
+
 // Tick lets time pass: failure detection, heartbeats, deadlines. Call it every 10 to 50 ms, after
 // what has arrived was taken in.
 func (c *Core) Tick(nowUs int64) {
 	c.setNow(nowUs)
-	// A broker that itself stood still must not hold that against the nodes.
-	if gap := c.nowUs - c.tickUs; gap > 100_000 {
-		for _, n := range c.nodes {
-			n.heardUs = min(n.heardUs+gap, c.nowUs)
-			n.beatUs = min(n.beatUs+gap, c.nowUs)
-			n.progressUs = min(n.progressUs+gap, c.nowUs)
-		}
+	// A broker that itself stood still must not hold that against the nodes: it takes in what has
+	// arrived meanwhile before it judges them. Not again at once, or one that is always late never would.
+	if c.nowUs-c.tickUs > stoodStillUs && c.nowUs-c.graceUs > graceEveryUs {
+		c.graceUs = c.nowUs
 	}
 	c.tickUs = c.nowUs
-	for _, n := range c.nodes {
-		c.judge(n)
+	if c.nowUs-c.graceUs >= c.cfg.HeartbeatMs*1000 {
+		for _, n := range c.nodes {
+			c.judge(n)
+		}
 	}
-	if c.nowUs-c.beatUs >= c.cfg.HeartbeatMs*1000 {
+	c.probe()
+	if c.nowUs-c.beatUs >= c.cfg.HeartbeatMs*900 {
 		c.beatUs = c.nowUs
 		c.sendBeats()
 	}
@@ -424,6 +441,29 @@ func (c *Core) Tick(nowUs int64) {
 	}
 	c.maybeChangeView()
 	c.trimWindow()
+}
+
+// probe finds out soon that a node which owes an answer is gone: a frame for it cannot be sent.
+func (c *Core) probe() {
+	for _, n := range c.nodes {
+		if n.turnInFlight && c.nowUs-max(n.turnSentUs, n.progressUs, n.probedUs) >= probeUs {
+			n.probedUs = c.nowUs
+			m := wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state]}
+			c.send(n.peer, m.Append(nil, c.header(n)))
+		}
+	}
+}
+
+// putOutLaggard puts out the member that keeps the safe index back when too much is unsafe.
+func (c *Core) putOutLaggard() {
+	for _, n := range c.nodes {
+		if n.member && n.leave == "" && n.connected() && n.match == c.safe && !c.mustKeep(n) {
+			n.leave = reasonBehind
+			c.reject(n.peer, wire.Header{Session: n.session}, true, reasonBehind)
+			c.sessionOver(n, reasonBehind)
+			return
+		}
+	}
 }
 
 // trimWindow keeps the window within its limits; what a member or a joiner still needs stays.

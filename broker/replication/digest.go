@@ -46,7 +46,7 @@ func (c *Core) compareDigest(n *node, index, digest uint64) {
 	}
 	waiting := 0
 	for _, x := range c.nodes {
-		if x.required() && x.connected() && !s.voted(x) {
+		if x.inSync() && !s.voted(x) {
 			waiting++
 		}
 	}
@@ -60,8 +60,8 @@ func (c *Core) compareDigest(n *node, index, digest uint64) {
 		}
 		c.counters.digestMismatches++
 		c.event(2, "copy differs", v.node, "at index %d its digest is %016x, the others' %016x (votes %d)", index, v.digest, right, len(s.votes))
-		if c.mustKeep(v.node) {
-			continue
+		if v.node.inSync() && (c.mustKeep(v.node) || c.inSyncCount() <= c.cfg.MinInSync) {
+			continue // the set is not made smaller than it may be
 		}
 		v.node.diverged = true
 		if v.node.member {
@@ -82,19 +82,23 @@ func (s *digestSlot) voted(n *node) bool {
 	return false
 }
 
-// majority: the digest with most votes; in a tie that of the node with the lowest number.
+// majority: the digest with most votes of in-sync nodes; in a tie, a guess, that of the one that has
+// been in the set for longest.
 func (s *digestSlot) majority() uint64 {
-	best, bestVotes, bestNumber := uint64(0), 0, uint16(0)
+	best, bestVotes, bestSince, bestNumber := s.votes[0].digest, 0, int64(0), uint16(0)
 	for _, v := range s.votes {
-		k, number := 0, v.node.number
+		votes, since, number := 0, v.node.inSyncSinceUs, v.node.number
 		for _, w := range s.votes {
-			if w.digest == v.digest {
-				k++
-				number = min(number, w.node.number)
+			if w.digest == v.digest && w.node.inSync() {
+				votes++
+				if w.node.inSyncSinceUs < since || w.node.inSyncSinceUs == since && w.node.number < number {
+					since, number = w.node.inSyncSinceUs, w.node.number
+				}
 			}
 		}
-		if k > bestVotes || k == bestVotes && number < bestNumber {
-			best, bestVotes, bestNumber = v.digest, k, number
+		if votes > bestVotes || votes == bestVotes && votes > 0 &&
+			(since < bestSince || since == bestSince && number < bestNumber) {
+			best, bestVotes, bestSince, bestNumber = v.digest, votes, since, number
 		}
 	}
 	return best

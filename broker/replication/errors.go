@@ -7,6 +7,7 @@ const (
 	errClusterDown = "CLUSTERDOWN The cluster is down"
 	errTryAgain    = "TRYAGAIN Write queue is full, try again"
 	errNoReplicas  = "NOREPLICAS Not enough good replicas to write."
+	errTooLarge    = "ERR the command exceeds 1 GiB"
 	errReadLost    = "ERR the read did not get an answer: the nodes that executed it died"
 	errReadTimeout = "CLUSTERDOWN No node answers reads at the moment"
 	errUncertain   = "UNCERTAIN write may or may not have been applied (epoch %d index %d): applied on %d of %d"

@@ -14,11 +14,13 @@ type join struct {
 	snapID     uint64
 	donor      *node
 	started    bool          // the donor's stream has the mark
+	turn       uint64        // the donor's turn that carried it
 	loaded     bool          // the joiner has it all
 	position   wire.Position // of the state it carries
 	progressUs int64
 	beganUs    int64
 
+	chunks                int // that have come from the donor
 	keysDone, keysTotal   int64
 	bytesDone, bytesTotal int64
 	behindAtLoad          uint64
@@ -49,7 +51,7 @@ func (c *Core) maybeStartJoins() {
 		running++
 	}
 	for _, n := range c.nodes {
-		if n.state != stateWaiting || n.join != nil || n.goodbye || n.member || n.suspect || c.foreign(n) {
+		if n.state != stateWaiting || n.join != nil || n.goodbye || n.required() || n.suspect || c.foreign(n) {
 			continue
 		}
 		if c.canResume(n) {
@@ -92,7 +94,7 @@ func (c *Core) donationFor(n *node) *node {
 // startDonation marks the place in the donor's stream whose state the joiner gets.
 func (c *Core) startDonation(donor, joiner *node, b []byte) []byte {
 	j := joiner.join
-	j.started = true
+	j.started, j.turn = true, donor.turn
 	j.position = wire.Position{Era: c.view.eraOf(donor.sent), Index: donor.sent}
 	j.progressUs = c.nowUs
 	joiner.state = stateLoading
@@ -121,6 +123,7 @@ func (c *Core) relayChunk(donor *node, m wire.Chunk) {
 	}
 	j := n.join
 	j.progressUs = c.nowUs
+	j.chunks++
 	j.keysDone, j.keysTotal = int64(m.KeysDone), int64(m.KeysTotal)
 	j.bytesDone += int64(len(m.Records))
 	j.bytesTotal = max(int64(m.BytesTotal), j.bytesDone)
@@ -173,8 +176,8 @@ func (c *Core) endJoin(n *node, why string) {
 	}
 	j.donor.gives--
 	if n.state == stateLoading {
-		n.state = stateWaiting
-		n.pos = wire.Position{} // what it has is a part of a state, that is nothing
+		// What it has is a part of a state, that is nothing. It reports again, as another copy.
+		n.state, n.reported, n.pos = stateHello, false, wire.Position{}
 	}
 	if j.started {
 		c.event(1, "join ends unfinished", n, "donor=%s: %s", j.donor.id, why)
@@ -183,6 +186,7 @@ func (c *Core) endJoin(n *node, why string) {
 		}
 		if n.connected() {
 			c.send(n.peer, wire.Abort{SnapID: j.snapID}.Append(nil, c.header(n)))
+			c.prepare(n)
 		}
 	}
 }
@@ -191,6 +195,15 @@ func (c *Core) endJoin(n *node, why string) {
 func (c *Core) endJoins(n *node, why string) {
 	c.endJoin(n, why)
 	c.abortDonations(n, why)
+}
+
+// loseMarks ends the joins whose mark was in the donor's turn that is not answered.
+func (c *Core) loseMarks(donor *node) {
+	for _, n := range c.nodes {
+		if j := n.join; j != nil && j.donor == donor && j.started && !j.loaded && j.turn == donor.turn && j.chunks == 0 {
+			c.endJoin(n, "the donor's stream broke")
+		}
+	}
 }
 
 func (c *Core) abortDonations(donor *node, why string) {
@@ -205,11 +218,16 @@ func (c *Core) abortDonations(donor *node, why string) {
 func (c *Core) dropGreediestJoiner() {
 	var worst *node
 	for _, n := range c.nodes {
+		if n.member && n.connected() && (worst == nil || n.needFrom() < worst.needFrom()) {
+			worst = n
+		}
+	}
+	for _, n := range c.nodes {
 		if !n.member && n.state >= stateLoading && (worst == nil || n.needFrom() < worst.needFrom()) {
 			worst = n
 		}
 	}
-	if worst != nil {
+	if worst != nil && !worst.member {
 		c.event(1, "join given up", worst, "it would need more than the log window may hold")
 		c.reject(worst.peer, wire.Header{Session: worst.session}, true, reasonBehind)
 		c.sessionOver(worst, reasonBehind)

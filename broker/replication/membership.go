@@ -15,12 +15,14 @@ const (
 	reasonEmpty       = "restarted empty"
 	reasonBehind      = "behind the log window"
 	reasonDiverged    = "diverged"
+	reasonTooLarge    = "sent a message that is too large"
 	reasonNewSession  = "new session"
 )
 
 // Reasons lists why a node may leave the in-sync set, for metrics.
 func Reasons() []string {
-	return []string{reasonUnreachable, reasonSilent, reasonStalled, reasonGoodbye, reasonEmpty, reasonBehind, reasonDiverged}
+	return []string{reasonUnreachable, reasonSilent, reasonStalled, reasonGoodbye, reasonEmpty, reasonBehind,
+		reasonDiverged, reasonTooLarge}
 }
 
 // maybeChangeView stores the next view when someone is to leave or to enter and none is being stored.
@@ -161,6 +163,7 @@ func (c *Core) left(n *node) {
 
 // entered: n is in the durable view.
 func (c *Core) entered(n *node) {
+	n.inSyncSinceUs = c.nowUs
 	switch {
 	case n.leave != "" || c.state != active && c.state != activating:
 	case n.state == stateAdding, n.state == stateReplay:
@@ -194,7 +197,7 @@ func (c *Core) beginEra() {
 
 func (c *Core) becomeActive() {
 	c.state = active
-	c.detail = ""
+	c.detail, c.forced = "", false
 	c.event(0, "broker active", nil, "epoch=%d safe=%d", c.epoch, c.safe)
 	for _, n := range c.nodes {
 		c.decide(n)
@@ -210,7 +213,14 @@ func (c *Core) allLeft(out []*node) {
 	for _, n := range out {
 		c.left(n)
 	}
-	c.startOver()
+	if c.view.onlyEmbedded() {
+		c.startOver()
+		return
+	}
+	// A node that left otherwise may still come back with data: as after a restart, an operator decides.
+	c.state, c.base, c.recoverAtUs = recovering, nil, 0
+	c.resetOrder(c.tail)
+	c.endAllSessions("no copy left")
 }
 
 // Forget drops a node that is not coming back from the list.

@@ -1,6 +1,10 @@
 package replication
 
 import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"github.com/cespare/xxhash/v2"
 
 	"brainer/internal/wire"
@@ -29,17 +33,18 @@ type node struct {
 	endpoint string
 	embedded bool
 
-	incarnation uint64
-	dataID      uint64 // while it is a member, that of the view
-	helloDataID uint64 // of the present session
-	clusterID   uint64
-	state       nodeState
-	member      bool   // (id, dataID) is in the durable view
-	entering    bool   // (id, dataID) is in the view that is being stored, and not in the durable one
-	leave       string // why it is to leave the view; "" stays
-	lastReason  string // why it left last, or why it is not in
-	goodbye     bool   // it asked to leave
-	forgotten   bool   // an operator said that it is not coming back
+	incarnation   uint64
+	dataID        uint64 // while it is a member, that of the view
+	helloDataID   uint64 // of the present session
+	clusterID     uint64
+	state         nodeState
+	member        bool // (id, dataID) is in the durable view
+	inSyncSinceUs int64
+	entering      bool   // (id, dataID) is in the view that is being stored, and not in the durable one
+	leave         string // why it is to leave the view; "" stays
+	lastReason    string // why it left last, or why it is not in
+	goodbye       bool   // it asked to leave
+	forgotten     bool   // an operator said that it is not coming back
 
 	peer, beatPeer string
 	toldInSync     bool // by the last heartbeat on the session's own socket
@@ -59,6 +64,7 @@ type node struct {
 	ringFirst   uint64
 	reported    bool
 	sent        uint64 // match <= sent <= tail
+	sentMax     uint64 // the furthest that this session has sent; it may have applied up to here
 	match       uint64 // applied up to here, in this session
 	need        uint64 // adding: enters the set once match >= need
 	diverged    bool   // its state differs from the others': only a snapshot helps
@@ -68,6 +74,9 @@ type node struct {
 	turnInFlight bool
 	turnEntries  bool // the turn in flight carries entries
 	turnSentUs   int64
+	turnBytes    int
+	probedUs     int64
+	parts        uint32 // of the answer, that have arrived
 	resends      uint8
 	reads        readQueue
 	buf          []byte
@@ -87,6 +96,9 @@ func (n *node) inSync() bool { return n.member && n.state == stateLive }
 // required: its acknowledgement is needed for the safe index. One that is entering counts whatever
 // becomes of its session: the record that names it may already be durable.
 func (n *node) required() bool { return n.member || n.entering || n.state == stateAdding }
+
+// transferUs is the time that the turn in flight may take on its way beyond the usual: 50 MB a second.
+func (n *node) transferUs() int64 { return int64(n.turnBytes) / 50 }
 
 // needFrom is the first entry that it still has to be sent, or may have to be sent again.
 func (n *node) needFrom() uint64 {
@@ -141,10 +153,22 @@ func (c *Core) listUsable() {
 	}
 }
 
+// validID: ids are shown in logs and are labels of metrics.
+func validID(id string) bool {
+	if id == "" || len(id) > 200 || !utf8.ValidString(id) {
+		return false
+	}
+	return !strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
 // receiveHello opens a session for a node, in place of an earlier one of the same life.
 func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
-	if m.NodeID == "" {
-		c.reject(peer, h, false, "a node needs an id: give run_node --id")
+	if !validID(m.NodeID) {
+		c.reject(peer, h, false, "a node needs an id of 1 to 200 printable characters: give run_node --id")
+		return
+	}
+	if m.Promised > c.epoch+1<<32 {
+		c.reject(peer, h, false, "the epoch that it has promised cannot be")
 		return
 	}
 	n := c.nodeByID(m.NodeID)
@@ -296,7 +320,7 @@ func (c *Core) canResume(n *node) bool {
 
 // resume sends n what it missed.
 func (c *Core) resume(n *node) {
-	n.sent, n.match = n.pos.Index, n.pos.Index
+	n.sent, n.match, n.sentMax = n.pos.Index, n.pos.Index, n.pos.Index
 	n.turnInFlight = false
 	n.progressUs = c.nowUs
 	c.counters.resumes++
@@ -378,7 +402,7 @@ func (c *Core) judge(n *node) {
 		return
 	}
 	silent := c.nowUs - n.beatUs
-	stuck := n.turnInFlight && c.nowUs-n.progressUs > c.cfg.DeadMs*1000 &&
+	stuck := n.turnInFlight && c.nowUs-n.progressUs > c.cfg.DeadMs*1000+n.transferUs() &&
 		(n.busyMs == 0 || int64(n.busyMs) > c.cfg.BusyLimitMs)
 	switch {
 	case silent > c.cfg.DeadMs*1000 || stuck:
@@ -399,9 +423,13 @@ func (c *Core) judge(n *node) {
 		n.suspect = false
 		c.listUsable()
 		c.event(0, "node answers again", n, "")
+		if n.inSync() {
+			c.askKept(n, c.tail)
+		}
 		c.maybeAdd(n)
 	}
-	if n.turnInFlight && n.busyMs == 0 && c.nowUs-max(n.turnSentUs, n.progressUs) > c.cfg.ResendMs*1000*int64(1+n.resends) {
+	if n.turnInFlight && n.busyMs == 0 && !(n.suspect && silent > c.cfg.SuspectMs*1000) &&
+		c.nowUs-max(n.turnSentUs, n.progressUs) > c.cfg.ResendMs*1000*int64(1+n.resends)+n.transferUs() {
 		c.resend(n, n.match, "no answer")
 	}
 }

@@ -98,8 +98,8 @@ func (c *Core) order(o *op.Op) {
 		return
 	}
 	r := c.appendEntry(entryKind(o.Kind), o, p)
-	o.Index = c.tail
-	r.op, r.ack, r.primary = o, c.ackOf(o), p
+	o.Index, o.Ack = c.tail, c.ackOf(o)
+	r.op, r.ack, r.primary = o, o.Ack, p
 	if r.ack > 0 {
 		c.ackN++
 	}
@@ -135,7 +135,10 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 	return c.pending.push(int64(size))
 }
 
-const entryOverhead = 64
+const (
+	entryOverhead = 64
+	bodyBytesMax  = 1<<30 + 1<<20 // of one entry: what a node can put together, with room
+)
 
 // seed is the entry's share of chance: a function of its place, so that it need not be drawn.
 func seed(epoch, index uint64) uint64 {
@@ -173,10 +176,15 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 			c.Out.Acks = append(c.Out.Acks, NodeAck{Node: n.id, Us: c.nowUs - n.turnSentUs})
 		}
 	}
+	if d.Part && turn == n.turn {
+		n.parts++ // received: the node may go on
+		c.send(n.peer, wire.Credit{UpTo: n.parts}.Append(nil, c.header(n)))
+	}
 	n.progressUs, n.resends = c.nowUs, 0
-	if d.Applied.Index > n.sent {
+	if d.Applied.Index > n.sentMax {
 		return // cannot be: it applied what this session has not sent
 	}
+	n.sent = max(n.sent, d.Applied.Index) // it had what was to be sent again
 	for {
 		kind, id, reply, ok := d.Next()
 		if !ok {
@@ -243,7 +251,7 @@ func (c *Core) settle(index uint64, r *record) {
 	case r.ack == op.AckAll:
 		ok = index <= c.safe || c.cfg.Fault.AckEarly
 	case r.ack == op.AckPrimary:
-		ok = true
+		ok = index <= c.safe || c.holders(index) > 0 // its reply may come from a node that has left the set
 	default:
 		ok = c.holders(index) >= int(r.ack)
 	}

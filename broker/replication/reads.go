@@ -200,15 +200,17 @@ func (c *Core) expireReads() {
 		q.items = keep
 	}
 	for _, r := range c.pending.recs {
-		if len(r.held) == 0 || r.held[0].Hold.OrderedUs >= limit {
-			continue
-		}
+		keep := r.held[:0]
 		for _, o := range r.held {
+			if o.Hold.OrderedUs >= limit {
+				keep = append(keep, o)
+				continue
+			}
 			c.pendingReads--
 			c.answerError(o, errReadTimeout)
 		}
-		clear(r.held)
-		r.held = r.held[:0]
+		clear(r.held[len(keep):])
+		r.held = keep
 	}
 }
 

@@ -35,7 +35,7 @@ func (c *Core) raiseEpoch(promised uint64) {
 		c.event(2, "a node obeys another broker", nil, "it promised epoch %d, ours is %d", promised, c.epoch)
 		return
 	}
-	c.epoch, c.epochOK = promised+1, false
+	c.epoch, c.epochOK, c.base = promised+1, false, nil
 	for _, n := range c.nodes {
 		if n.connected() {
 			n.state, n.reported = stateHello, false
@@ -72,10 +72,14 @@ func (c *Core) startOver() {
 	c.state = forming
 	c.formAtUs = c.nowUs
 	c.resetOrder(0)
+	c.endAllSessions("a new history begins")
+}
+
+func (c *Core) endAllSessions(why string) {
 	for _, n := range c.nodes {
 		if n.connected() {
-			c.reject(n.peer, wire.Header{Session: n.session}, true, "a new history begins")
-			c.sessionOver(n, "a new history begins")
+			c.reject(n.peer, wire.Header{Session: n.session}, true, why)
+			c.sessionOver(n, why)
 		}
 	}
 }
@@ -301,17 +305,26 @@ func (c *Core) RecoverFrom(nowUs int64, id string) string {
 		return s
 	}
 	n := c.nodeByID(id)
-	if n == nil || n.state != stateWaiting || !n.reported {
-		return "ERR node '" + id + "' is not connected"
+	if n == nil || !n.connected() || !n.reported || n.state == stateLoading {
+		return "ERR node '" + id + "' is not connected, or holds a part of a snapshot"
 	}
+	if n.streaming() {
+		n.pos = wire.Position{Era: c.view.eraOf(n.match), Index: n.match}
+	}
+	c.giveUpAll()
 	c.forced, c.detail, c.state = true, "", recovering
+	c.base, c.recoverAtUs = nil, 0
 	c.view.ClusterID = n.clusterID
 	c.view.Members = []Member{{NodeID: n.id, DataID: n.helloDataID, Embedded: n.embedded}}
 	c.view.History = []Era{{Era: n.pos.Era, Start: 1}}
+	// A new epoch: whatever another copy has beyond this one was ordered under the old one, and is
+	// told apart from what will be ordered at the same indexes.
+	c.epoch++
+	c.endAllSessions("an operator chose a copy")
 	for _, x := range c.nodes {
-		x.member, x.leave = x == n, ""
+		x.member, x.leave, x.entering = false, "", false
 	}
-	c.maybeRecover()
+	c.beginReign()
 	return ""
 }
 

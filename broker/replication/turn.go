@@ -60,12 +60,14 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		n.sent += uint64(count)
 		budget -= len(encoded)
 	}
-	if donate != nil {
-		b = c.startDonation(n, donate, b)
+	if donate != nil && n.sent >= n.sentMax {
+		b = c.startDonation(n, donate, b) // not in a turn sent again: n may be ahead of its mark
 	}
+	n.sentMax = max(n.sentMax, n.sent)
 	n.turnEntries = n.sent > first
 	h := c.header(n)
 	h.Seq = n.turn
+	n.turnBytes, n.parts = len(b), 0
 	n.buf = wire.FinishTurn(b, h)
 	c.send(n.peer, n.buf)
 	if cap(n.buf) > 4*c.cfg.TurnBytesMax {
@@ -88,7 +90,9 @@ func (c *Core) lostFromWindow(n *node) {
 func (c *Core) resend(n *node, from uint64, why string) {
 	c.counters.resends += n.sent - from
 	c.event(-1, "resend", n, "from=%d to=%d %s", from+1, n.sent, why)
-	c.abortDonations(n, "the donor's stream broke")
+	if n.turnInFlight {
+		c.loseMarks(n)
+	}
 	n.sent = from
 	n.turnInFlight = false
 	if n.resends < 8 {

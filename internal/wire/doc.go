@@ -1,7 +1,7 @@
 // Package wire is the only language spoken between a broker and its nodes (and between brokers).
 // One message is one frame: a header of 48 bytes, little endian,
 //
-//	magic u16 | version u8 | type u8 | flags u16 | reserved u16 | epoch u64 | session u64 |
+//	magic u16 | version u8 | type u8 | flags u16 | part u16 | epoch u64 | session u64 |
 //	seq u64 | time u64 (ms) | length u32 | crc32c u32 (of header up to here and body)
 //
 // and a body that its type describes. Every frame names the epoch and the session it belongs to, so

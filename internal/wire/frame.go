@@ -15,7 +15,7 @@ const (
 	// FrameBytesMax bounds one frame on a link; longer messages travel in fragments.
 	FrameBytesMax = 1 << 20
 	// MessageBytesMax bounds a message put together from fragments.
-	MessageBytesMax = 1 << 30
+	MessageBytesMax = 3 << 30
 )
 
 // Type says what a frame's body is.
@@ -62,6 +62,7 @@ type Header struct {
 	Seq     uint64 // of a turn and its Done: the turn's number
 	TimeMs  int64
 	flags   uint16
+	part    uint16 // of a message in several frames, from 0
 }
 
 var (
@@ -88,7 +89,7 @@ func Finish(b []byte, h Header) []byte {
 	}
 	b[3] = byte(h.Type)
 	le.PutUint16(b[4:], h.flags)
-	le.PutUint16(b[6:], 0)
+	le.PutUint16(b[6:], h.part)
 	le.PutUint64(b[8:], h.Epoch)
 	le.PutUint64(b[16:], h.Session)
 	le.PutUint64(b[24:], h.Seq)
@@ -121,7 +122,7 @@ func Decode(b []byte) (h Header, body []byte, err error) {
 	if int(le.Uint32(b[40:])) != len(b)-HeaderBytes || le.Uint32(b[44:]) != checksum(b) {
 		return h, nil, ErrCorrupt
 	}
-	h = Header{Type: Type(b[3]), Version: b[2], flags: le.Uint16(b[4:]), Epoch: le.Uint64(b[8:]),
+	h = Header{Type: Type(b[3]), Version: b[2], flags: le.Uint16(b[4:]), part: le.Uint16(b[6:]), Epoch: le.Uint64(b[8:]),
 		Session: le.Uint64(b[16:]), Seq: le.Uint64(b[24:]), TimeMs: int64(le.Uint64(b[32:]))}
 	if h.Version != Version {
 		return h, nil, fmt.Errorf("%w: %d, this is %d", ErrVersion, h.Version, Version)
@@ -154,39 +155,44 @@ func Split(m []byte, frameBytesMax int, emit func(frame []byte) error) error {
 		if err := emit(Finish(buf, h)); err != nil {
 			return err
 		}
+		h.part++
 	}
 	return nil
 }
 
-// Assembler puts fragments together again. One serves one direction of one session.
+// Assembler puts fragments together again. One serves one direction of one session. A message of
+// which a fragment is missing is dropped whole.
 type Assembler struct {
+	open bool // a message has begun
 	head Header
 	body []byte
+	next uint16
 }
 
 // Add takes a decoded frame and returns the whole message once it is there.
 func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 	more := h.flags&flagMore != 0
-	if a.body == nil && !more {
-		return h, body, true, nil
-	}
-	if a.body != nil && (h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq) {
-		a.body = nil // the rest of that message was lost
+	if h.part == 0 {
+		*a = Assembler{}
 		if !more {
 			return h, body, true, nil
 		}
+		a.open = true
+	} else if !a.open || h.part != a.next || h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq {
+		*a = Assembler{} // the rest of a message whose beginning is missing
+		return h, nil, false, nil
 	}
 	if len(a.body)+len(body) > MessageBytesMax {
-		a.body = nil
+		*a = Assembler{}
 		return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
 	}
-	a.head = h
+	a.head, a.next = h, h.part+1
 	a.body = append(a.body, body...)
 	if more {
 		return h, nil, false, nil
 	}
 	whole := a.body
-	a.body = nil
-	h.flags = 0
+	*a = Assembler{}
+	h.flags, h.part = 0, 0
 	return h, whole, true, nil
 }

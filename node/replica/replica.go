@@ -2,6 +2,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -27,9 +28,18 @@ type Config struct {
 	ReclaimPerTick  int // and with a TICK
 	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
 
+	// Progress, if there is one, counts what is executed, for whoever watches from another goroutine.
+	Progress *atomic.Uint64
+
 	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
 	OnRead  func(id uint64, p wire.Position)     // and of every read
 	Fault   Fault                                // planted in tests only
+}
+
+func (c *Config) progressed() {
+	if c.Progress != nil {
+		c.Progress.Add(1)
+	}
 }
 
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
@@ -210,7 +220,9 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 			r.loadChunk(m)
 		}
 	case wire.TCredit:
-		if m, err := wire.DecodeCredit(body); err == nil {
+		if m, err := wire.DecodeCredit(body); err == nil && m.SnapID == 0 {
+			r.turn.credited = m.UpTo
+		} else if err == nil {
 			r.addCredit(m)
 		}
 	case wire.TAbort:

@@ -1,6 +1,10 @@
 package replica
 
-import "brainer/internal/wire"
+import (
+	"bytes"
+
+	"brainer/internal/wire"
+)
 
 // turnState is the turn that is being executed, step by step.
 type turnState struct {
@@ -12,10 +16,18 @@ type turnState struct {
 	rest     []byte // their bytes
 	index    uint64 // of the last entry looked at
 	finished uint64 // number of the last turn that is done
+
+	frameBytes int
+	parts      uint32 // of the answer, that were sent
+	credited   uint32 // of these, that the broker has received
 }
 
+// partsMax bounds the parts of an answer that are on their way, each of about StepBytes: a turn with
+// large replies goes on as the broker receives them.
+const partsMax = 16
+
 // Busy reports whether a turn waits for Step.
-func (r *Replica) Busy() bool { return r.turn.busy }
+func (r *Replica) Busy() bool { return r.turn.busy && r.turn.parts-r.turn.credited < partsMax }
 
 // beginTurn accepts a turn that follows what is applied, or overlaps it. It returns why the session
 // cannot go on, "" if it can.
@@ -40,7 +52,8 @@ func (r *Replica) beginTurn(h wire.Header, body []byte) (broken string) {
 	}
 	r.safe, r.inSync = max(r.safe, t.Safe), t.InSync
 	r.ring.trim(min(t.Confirm, t.Safe), r.cfg.RingBytesMax)
-	r.turn = turnState{busy: true, header: h, turn: t, index: t.Prev.Index, finished: r.turn.finished}
+	r.turn = turnState{busy: true, header: h, turn: t, index: t.Prev.Index, finished: r.turn.finished,
+		frameBytes: len(body)}
 	return ""
 }
 
@@ -62,9 +75,13 @@ func (r *Replica) Step() {
 		if !s.turn.Next(&s.item) {
 			break
 		}
+		r.cfg.progressed()
 		switch s.item.Kind {
 		case wire.ItemEntries:
 			s.left, s.rest = s.item.Count, s.item.Entries
+			if 2*len(s.rest) < s.frameBytes {
+				s.rest = bytes.Clone(s.rest) // the ring keeps entries, not the reads that came with them
+			}
 		case wire.ItemRead:
 			q := &s.item.Read
 			r.reads++
@@ -85,7 +102,9 @@ func (r *Replica) Step() {
 	}
 	h := r.header()
 	h.Seq = s.header.Seq
-	if !part {
+	if part {
+		s.parts++
+	} else {
 		s.finished = h.Seq
 		s.busy = false
 		s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
@@ -111,6 +130,7 @@ func (r *Replica) stepEntry() {
 	s.rest = rest
 	s.left--
 	s.index++
+	r.cfg.progressed()
 	var reply []byte
 	switch {
 	case s.index <= r.pos.Index && !r.cfg.Fault.ApplyTwice:

@@ -43,7 +43,8 @@ const (
 	tick            = 20 * time.Millisecond  // how often the core is told the time while something waits
 	idleTick        = 100 * time.Millisecond // and while nothing does
 	inflightDefault = 64 << 20
-	receiveMax      = 1024 // messages taken in before turns are sent
+	receiveMax      = 1024     // messages taken in before turns are sent
+	sliceBytes      = 16 << 20 // moved before heartbeats and time get their turn
 )
 
 // Broker is the shell around the core.
@@ -344,7 +345,8 @@ func (b *Broker) awake() {
 // receive takes in what has arrived.
 func (b *Broker) receive() bool {
 	worked := false
-	for i := 0; i < receiveMax; i++ {
+	taken := 0
+	for i := 0; i < receiveMax && taken < sliceBytes; i++ {
 		peer, body, err := b.router.Recv()
 		if err != nil {
 			if !errors.Is(err, link.ErrAgain) {
@@ -353,6 +355,7 @@ func (b *Broker) receive() bool {
 			return worked
 		}
 		worked = true
+		taken += len(body)
 		if wire.IsFrame(body) {
 			b.core.Receive(b.cfg.NowUs(), peer, body)
 		} else {
@@ -415,7 +418,16 @@ func (b *Broker) answer() {
 func uncertain(reply []byte) bool { return bytes.HasPrefix(reply, []byte("-UNCERTAIN ")) }
 
 func (b *Broker) send(f replication.Frame) {
-	err := wire.Split(f.Bytes, wire.FrameBytesMax, func(frame []byte) error { return b.router.Send(f.Peer, frame) })
+	since := 0
+	err := wire.Split(f.Bytes, wire.FrameBytesMax, func(frame []byte) error {
+		if since += len(frame); since > sliceBytes {
+			since = 0
+			for _, beat := range b.core.Beats(b.cfg.NowUs()) {
+				_ = b.router.Send(beat.Peer, beat.Bytes) // who is not there is found out by the next tick
+			}
+		}
+		return b.router.Send(f.Peer, frame)
+	})
 	if err != nil {
 		b.core.Unreachable(b.cfg.NowUs(), f.Peer)
 	}

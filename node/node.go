@@ -26,7 +26,7 @@ type Config struct {
 
 const (
 	beatEvery    = 100 * time.Millisecond
-	brokerSilent = time.Second            // without a word of the broker for so long, a new session
+	brokerSilent = 3 * time.Second        // without a word of the broker for so long, a new session; half a GB keeps it silent for one
 	helloWithin  = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
 	reopenEvery  = 100 * time.Millisecond
 	refusedEvery = 2 * time.Second

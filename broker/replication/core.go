@@ -443,6 +443,21 @@ func (c *Core) Tick(nowUs int64) {
 	c.trimWindow()
 }
 
+// Beats returns the heartbeats that are due, for a caller that is busy sending something long.
+func (c *Core) Beats(nowUs int64) []Frame {
+	c.setNow(nowUs)
+	if c.nowUs-c.beatUs < c.cfg.HeartbeatMs*900 {
+		return nil
+	}
+	c.beatUs = c.nowUs
+	out := c.Out.Frames
+	c.Out.Frames = nil
+	c.sendBeats()
+	beats := c.Out.Frames
+	c.Out.Frames = out
+	return beats
+}
+
 // probe finds out soon that a node which owes an answer is gone: a frame for it cannot be sent.
 func (c *Core) probe() {
 	for _, n := range c.nodes {

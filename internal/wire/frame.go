@@ -163,13 +163,14 @@ func Split(m []byte, frameBytesMax int, emit func(frame []byte) error) error {
 // Assembler puts fragments together again. One serves one direction of one session. A message of
 // which a fragment is missing is dropped whole.
 type Assembler struct {
-	open bool // a message has begun
-	head Header
-	body []byte
-	next uint16
+	open  bool // a message has begun
+	head  Header
+	parts [][]byte
+	bytes int
+	next  uint16
 }
 
-// Add takes a decoded frame and returns the whole message once it is there.
+// Add takes a decoded frame, which it may keep, and returns the whole message once it is there.
 func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 	more := h.flags&flagMore != 0
 	if h.part == 0 {
@@ -182,16 +183,20 @@ func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 		*a = Assembler{} // the rest of a message whose beginning is missing
 		return h, nil, false, nil
 	}
-	if len(a.body)+len(body) > MessageBytesMax {
+	if a.bytes+len(body) > MessageBytesMax {
 		*a = Assembler{}
 		return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
 	}
 	a.head, a.next = h, h.part+1
-	a.body = append(a.body, body...)
+	a.parts, a.bytes = append(a.parts, body), a.bytes+len(body)
 	if more {
 		return h, nil, false, nil
 	}
-	whole := a.body
+	whole := make([]byte, 0, a.bytes)
+	for i, p := range a.parts {
+		whole = append(whole, p...)
+		a.parts[i] = nil
+	}
 	*a = Assembler{}
 	h.flags, h.part = 0, 0
 	return h, whole, true, nil

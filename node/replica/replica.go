@@ -175,6 +175,13 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	if err != nil || h.Session != r.session {
 		return Continue, ""
 	}
+	if h.Type == wire.TBeat { // passes between the parts of a long message
+		if m, err := wire.DecodeBeat(body); err == nil && h.Epoch == r.promised {
+			r.inSync = m.InSync
+			r.safe = max(r.safe, m.Safe)
+		}
+		return Continue, ""
+	}
 	h, body, whole, err := r.assembler.Add(h, body)
 	if err != nil || !whole {
 		return Continue, ""
@@ -205,11 +212,6 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	case wire.TTurn:
 		if why := r.beginTurn(h, body); why != "" {
 			return Reopen, why
-		}
-	case wire.TBeat:
-		if m, err := wire.DecodeBeat(body); err == nil {
-			r.inSync = m.InSync
-			r.safe = max(r.safe, m.Safe)
 		}
 	case wire.TLoad:
 		if m, err := wire.DecodeLoad(body); err == nil {

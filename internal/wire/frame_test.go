@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestDamagedFrameIsRefused(t *testing.T) {
+	for _, s := range samples() {
+		for i := range s.frame {
+			for _, bit := range []byte{1, 0x80} {
+				b := bytes.Clone(s.frame)
+				b[i] ^= bit
+				if _, _, err := Decode(b); err == nil {
+					t.Fatalf("%s: a flipped bit in byte %d is not noticed", s.name, i)
+				}
+			}
+		}
+		for n := range s.frame {
+			if _, _, err := Decode(s.frame[:n]); err == nil {
+				t.Fatalf("%s: its first %d bytes are taken for a frame", s.name, n)
+			}
+		}
+		if _, _, err := Decode(append(bytes.Clone(s.frame), 0)); err == nil {
+			t.Fatalf("%s: one byte too many is not noticed", s.name)
+		}
+	}
+}
+
+func TestOtherVersionIsToldApart(t *testing.T) {
+	h := goldenHeader
+	h.Version = Version + 1
+	got, body, err := Decode(Hello{NodeID: "n"}.Append(nil, h))
+	if !errors.Is(err, ErrVersion) || body != nil || got.Session != h.Session || got.Type != THello {
+		t.Errorf("%+v %q %v", got, body, err)
+	}
+	if !strings.Contains(err.Error(), "2, this is 1") {
+		t.Errorf("it does not say which: %v", err)
+	}
+}
+
+func TestTypeThatDoesNotExistIsRefused(t *testing.T) {
+	for _, typ := range []Type{0, typeEnd, 255} {
+		if _, _, err := Decode(Finish(Begin(nil), Header{Type: typ})); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("type %d: %v", typ, err)
+		}
+	}
+}
+
+func TestFrameIsToldFromRESP(t *testing.T) {
+	for _, s := range []string{"", "*", "*1\r\n", "PING\r\n", "\r\n", "$1", "\xb7"} {
+		if IsFrame([]byte(s)) {
+			t.Errorf("%q is taken for a frame", s)
+		}
+	}
+	if !IsFrame(samples()[0].frame) {
+		t.Error("a frame is not recognised")
+	}
+}
+
+// fragments splits a message.
+func fragments(t *testing.T, m []byte, max int) [][]byte {
+	t.Helper()
+	var out [][]byte
+	if err := Split(m, max, func(f []byte) error { out = append(out, bytes.Clone(f)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// add gives an assembler frames and returns the messages that came of them.
+func add(t *testing.T, a *Assembler, frames ...[]byte) (whole [][]byte) {
+	t.Helper()
+	for _, f := range frames {
+		h, body, err := Decode(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, body, ok, err := a.Add(h, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			whole = append(whole, bytes.Clone(body))
+		}
+	}
+	return whole
+}
+
+func chunkOf(n int) ([]byte, []byte) {
+	m := Chunk{SnapID: 1, Records: bytes.Repeat([]byte("0123456789"), n)}.Append(nil, goldenHeader)
+	return m, m[HeaderBytes:]
+}
+
+func TestLongMessageTravelsInFragments(t *testing.T) {
+	m, body := chunkOf(100)
+	for max := HeaderBytes + 1; max < len(m)+10; max += 37 {
+		frames := fragments(t, m, max)
+		for _, f := range frames {
+			if len(f) > max {
+				t.Fatalf("a frame of %d bytes, %d allowed", len(f), max)
+			}
+		}
+		var a Assembler
+		if got := add(t, &a, frames...); len(got) != 1 || !bytes.Equal(got[0], body) {
+			t.Fatalf("in frames of %d: %d messages", max, len(got))
+		}
+	}
+}
+
+func TestMessageWithAMissingFragmentIsDroppedWhole(t *testing.T) {
+	m, body := chunkOf(100)
+	frames := fragments(t, m, 300)
+	short := Nack{}.Append(nil, goldenHeader)
+	for miss := range frames {
+		var a Assembler
+		left := append(append([][]byte{}, frames[:miss]...), frames[miss+1:]...)
+		if got := add(t, &a, left...); len(got) != 0 {
+			t.Errorf("without fragment %d there is a message", miss)
+		}
+		if got := add(t, &a, short); len(got) != 1 {
+			t.Errorf("behind it (without fragment %d) a short message is lost", miss)
+		}
+		if got := add(t, &a, frames...); len(got) != 1 || !bytes.Equal(got[0], body) {
+			t.Errorf("behind it (without fragment %d) a long message is lost", miss)
+		}
+	}
+}
+
+func TestRepeatedFragmentMakesNoMessage(t *testing.T) {
+	m, _ := chunkOf(100)
+	frames := fragments(t, m, 300)
+	var a Assembler
+	if got := add(t, &a, frames[0], frames[1], frames[1], frames[2]); len(got) != 0 {
+		t.Error("a message with a fragment twice")
+	}
+}

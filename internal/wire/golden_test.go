@@ -1,0 +1,210 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write testdata/golden.txt anew: another protocol version then")
+
+var goldenHeader = Header{Epoch: 0x0102030405060708, Session: 0x1112131415161718, Seq: 0x2122232425262728, TimeMs: 0x3132333435363738}
+
+// sample is a message of every type, whose fields all differ.
+type sample struct {
+	name   string
+	frame  []byte
+	decode func(body []byte) (any, error)
+	want   any
+}
+
+func samples() []sample {
+	h := goldenHeader
+	hello := Hello{NodeID: "n1", Endpoint: "ipc:///tmp/n1", Incarnation: 1, DataID: 2, ClusterID: 3, Promised: 4, Embedded: true}
+	prepare := Prepare{BrokerRun: 1, Number: 2, ClusterID: 3}
+	position := PositionReport{Position: Position{Era: 1, Index: 2}, DataID: 3, ClusterID: 4, RingFirst: 5, LastMs: 6, Loading: true, SnapID: 7}
+	fenced := Fenced{Promised: 1}
+	reject := Reject{Retry: true, Reason: "why"}
+	nack := Nack{Position: Position{Era: 1, Index: 2}}
+	beat := Beat{Applied: 1, Turn: 2, BusyMs: 3, Reclaimable: true, Keys: 4, UsedBytes: 5, Tail: 6, Safe: 7, InSync: true, State: "live"}
+	load := Load{SnapID: 1, ClusterID: 2, Position: Position{Era: 3, Index: 4}}
+	chunk := Chunk{SnapID: 1, Number: 2, Last: true, Digest: 3, KeysDone: 4, KeysTotal: 5, BytesTotal: 6, Records: []byte("records")}
+	credit := Credit{SnapID: 1, UpTo: 2}
+	abort := Abort{SnapID: 1}
+	fetch := Fetch{From: 1}
+	entries := Entries{Runs: []Run{{Era: 1, First: 2, Count: 3, Entries: []byte("abc")}, {Era: 4, First: 5, Count: 6, Entries: []byte("d")}}}
+	return []sample{
+		{"hello", hello.Append(nil, h), func(b []byte) (any, error) { return DecodeHello(b) }, hello},
+		{"prepare", prepare.Append(nil, h), func(b []byte) (any, error) { return DecodePrepare(b) }, prepare},
+		{"position", position.Append(nil, h), func(b []byte) (any, error) { return DecodePositionReport(b) }, position},
+		{"fenced", fenced.Append(nil, h), func(b []byte) (any, error) { return DecodeFenced(b) }, fenced},
+		{"reject", reject.Append(nil, h), func(b []byte) (any, error) { return DecodeReject(b) }, reject},
+		{"turn", goldenTurn(h), func(b []byte) (any, error) { return takeTurn(b) }, goldenTurnItems()},
+		{"done", goldenDone(h), func(b []byte) (any, error) { return takeDone(b) }, goldenDoneReplies()},
+		{"nack", nack.Append(nil, h), func(b []byte) (any, error) { return DecodeNack(b) }, nack},
+		{"beat", beat.Append(nil, h), func(b []byte) (any, error) { return DecodeBeat(b) }, beat},
+		{"load", load.Append(nil, h), func(b []byte) (any, error) { return DecodeLoad(b) }, load},
+		{"chunk", chunk.Append(nil, h), func(b []byte) (any, error) { return DecodeChunk(b) }, chunk},
+		{"credit", credit.Append(nil, h), func(b []byte) (any, error) { return DecodeCredit(b) }, credit},
+		{"abort", abort.Append(nil, h), func(b []byte) (any, error) { return DecodeAbort(b) }, abort},
+		{"fetch", fetch.Append(nil, h), func(b []byte) (any, error) { return DecodeFetch(b) }, fetch},
+		{"entries", entries.Append(nil, h), func(b []byte) (any, error) { return DecodeEntries(b) }, entries},
+		{"goodbye", Goodbye{}.Append(nil, h), func(b []byte) (any, error) { return len(b), nil }, 0},
+	}
+}
+
+func goldenEntries() []Entry {
+	return []Entry{
+		{Kind: EntryCommand, DB: 1, Proto: 3, NoTouch: true, Primary: 2, Seed: 3, TimeMs: 4, Token: 5, Body: []byte("*1\r\n$4\r\nPING\r\n")},
+		{Kind: EntryNoop, Proto: 2, TimeMs: 6, Body: []byte{}},
+	}
+}
+
+func goldenTurn(h Header) []byte {
+	b := BeginTurn(nil, TurnHead{Prev: Position{Era: 1, Index: 2}, Era: 3, Confirm: 4, Safe: 5, InSync: true})
+	var run []byte
+	es := goldenEntries()
+	for i := range es {
+		run = AppendEntry(run, &es[i])
+	}
+	b = AppendEntriesItem(b, len(es), run)
+	b = AppendReadItem(b, &Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")})
+	b = AppendQueryItem(b, 9)
+	b = AppendSnapshotItem(b, 10)
+	return FinishTurn(b, h)
+}
+
+func goldenTurnItems() []any {
+	es := goldenEntries()
+	return []any{TurnHead{Prev: Position{Era: 1, Index: 2}, Era: 3, Confirm: 4, Safe: 5, InSync: true},
+		es[0], es[1], Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")},
+		ItemQuery, uint64(9), ItemSnapshot, uint64(10)}
+}
+
+func takeTurn(body []byte) ([]any, error) {
+	t, err := DecodeTurn(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	got := []any{t.TurnHead}
+	var it Item
+	for t.Next(&it) {
+		switch it.Kind {
+		case ItemEntries:
+			for rest := it.Entries; len(rest) > 0; {
+				var e Entry
+				if rest, err = NextEntry(rest, &e); err != nil {
+					return nil, err
+				}
+				got = append(got, e)
+			}
+		case ItemRead:
+			got = append(got, it.Read)
+		default:
+			got = append(got, it.Kind, it.ID)
+		}
+	}
+	return got, t.Err()
+}
+
+func goldenDone(h Header) []byte {
+	b := BeginDone(nil)
+	for _, r := range goldenDoneReplies()[1:] {
+		r := r.(reply)
+		b = BeginReply(b, r.Kind, r.ID)
+		start := len(b)
+		b = append(b, r.Bytes...)
+		EndReply(b, start)
+	}
+	return FinishDone(b, goldenDoneReplies()[0].(DoneHead), h)
+}
+
+// reply is one of a Done's.
+type reply struct {
+	Kind  ReplyKind
+	ID    uint64
+	Bytes string
+}
+
+func goldenDoneReplies() []any {
+	return []any{DoneHead{Applied: Position{Era: 1, Index: 2}, DigestIndex: 3, Digest: 4, Part: true},
+		reply{ReplyEntry, 5, "+OK\r\n"}, reply{ReplyRead, 6, "$-1\r\n"}, reply{ReplyGone, 7, ""}}
+}
+
+func takeDone(body []byte) ([]any, error) {
+	d, err := DecodeDone(body)
+	if err != nil {
+		return nil, err
+	}
+	got := []any{d.DoneHead}
+	for {
+		kind, id, b, ok := d.Next()
+		if !ok {
+			return got, d.Err()
+		}
+		got = append(got, reply{kind, id, string(b)})
+	}
+}
+
+// The bytes on the wire are a promise to the other version: a change of this file is a change of Version.
+func TestBytesOnTheWire(t *testing.T) {
+	var file strings.Builder
+	seen := map[Type]bool{}
+	for _, s := range samples() {
+		fmt.Fprintf(&file, "%s\n%s", s.name, hex.Dump(s.frame))
+		h, body, err := Decode(s.frame)
+		if err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		want := goldenHeader
+		want.Type, want.Version = h.Type, Version
+		if h != want {
+			t.Errorf("%s: header %+v, want %+v", s.name, h, want)
+		}
+		if h.Type.String() != s.name {
+			t.Errorf("%s is called %s", s.name, h.Type)
+		}
+		seen[h.Type] = true
+		got, err := s.decode(body)
+		if err != nil || !reflect.DeepEqual(got, s.want) {
+			t.Errorf("%s: decoded %+v (%v), want %+v", s.name, got, err, s.want)
+		}
+		if s.name == "goodbye" {
+			continue
+		}
+		for n := range body { // cut off anywhere, it is no message, unless it ends between two items
+			if cut, err := s.decode(body[:n]); err == nil && (s.name != "turn" && s.name != "done" || reflect.DeepEqual(cut, got)) {
+				t.Errorf("%s: its first %d bytes are taken for a message", s.name, n)
+			}
+		}
+		if _, err := s.decode(append(bytes.Clone(body), 0)); err == nil {
+			t.Errorf("%s: one byte too many is not noticed", s.name)
+		}
+	}
+	for typ := THello; typ < typeEnd; typ++ {
+		if !seen[typ] {
+			t.Errorf("no sample of %s", typ)
+		}
+	}
+	const path = "testdata/golden.txt"
+	if *update {
+		if err := os.WriteFile(path, []byte(file.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file.String() != string(golden) {
+		t.Errorf("the bytes on the wire have changed; if that is meant, raise Version and run this with -update.\ngot\n%s", file.String())
+	}
+}

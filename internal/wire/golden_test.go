@@ -91,7 +91,7 @@ func takeTurn(body []byte) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Check(); err != nil {
+	if err := t.Check(16); err != nil {
 		return nil, err
 	}
 	got := []any{t.TurnHead}

@@ -189,11 +189,15 @@ func (t *Turn) Next(it *Item) bool {
 // Err is ErrCorrupt when the items did not end where the body does.
 func (t *Turn) Err() error { return t.r.done() }
 
-// Check looks through all items and entries, so that nothing of a damaged turn is executed.
-func (t Turn) Check() error {
+// Check looks through all items and entries, so that nothing of a damaged turn is executed. databases
+// is how many there are.
+func (t Turn) Check(databases int) error {
 	var it Item
 	var e Entry
 	for t.Next(&it) {
+		if it.Kind == ItemRead && int(it.Read.DB) >= databases {
+			return ErrCorrupt
+		}
 		if it.Kind != ItemEntries {
 			continue
 		}
@@ -202,6 +206,9 @@ func (t Turn) Check() error {
 			var err error
 			if rest, err = NextEntry(rest, &e); err != nil {
 				return err
+			}
+			if int(e.DB) >= databases {
+				return ErrCorrupt
 			}
 		}
 		if len(rest) > 0 {

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 
+	"brainer/internal/keyspace"
 	"brainer/internal/wire"
 )
 
@@ -37,7 +38,7 @@ func (r *Replica) beginTurn(h wire.Header, body []byte) (broken string) {
 	}
 	t, err := wire.DecodeTurn(body)
 	if err == nil {
-		err = t.Check()
+		err = t.Check(keyspace.Databases)
 	}
 	if err != nil { // the frame's checksum was right: the sender is wrong
 		return "the broker sent a damaged turn"

@@ -96,6 +96,12 @@ func TestDamagedTurnEndsTheSessionAndChangesNothing(t *testing.T) {
 		"more bytes than entries": func(b []byte) []byte {
 			return wire.AppendEntriesItem(b, 0, wire.AppendEntry(nil, &wire.Entry{Kind: wire.EntryNoop}))
 		},
+		"entry of no database": func(b []byte) []byte {
+			return wire.AppendEntriesItem(b, 1, wire.AppendEntry(nil, &wire.Entry{Kind: wire.EntryWatch, DB: 16, Body: encode("WATCH", "k")}))
+		},
+		"read of no database": func(b []byte) []byte {
+			return wire.AppendReadItem(b, &wire.Read{DB: 200, Body: encode("GET", "k")})
+		},
 		"item of no kind": func(b []byte) []byte { return append(b, 99) },
 		"half an item":    func(b []byte) []byte { return append(wire.AppendQueryItem(b, 1), byte(wire.ItemQuery), 1, 2) },
 	} {

@@ -344,7 +344,10 @@ func (s *script) stored() {
 
 // settle performs what the core puts out until there is nothing more.
 func (s *script) settle() {
-	for {
+	for rounds := 0; ; rounds++ {
+		if rounds > 10_000 {
+			s.t.Fatal("the core does not come to rest")
+		}
 		s.core.Flush(s.nowUs)
 		out := &s.core.Out
 		if len(out.Frames)+len(out.Answered)+len(out.Events) == 0 && out.Store == nil {

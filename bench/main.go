@@ -101,6 +101,16 @@ func choose(rows []row, pattern string) (chosen []row, err error) {
 // measure runs the rows and writes the report, also of those that were done when it was stopped.
 func measure(ctx context.Context, o options, rows []row, stdout, stderr io.Writer) error {
 	start := time.Now()
+	// Programs run in directories of their own.
+	for _, dir := range []*string{&o.bin, &o.than} {
+		if *dir == "" {
+			continue
+		}
+		var err error
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return err
+		}
+	}
 	r := newRunner(o, stderr)
 	defer r.stop()
 	if r.bin == "" {

@@ -48,7 +48,16 @@ func (r *runner) start(ctx context.Context, name string) (*system.System, error)
 	if base, ok := strings.CutSuffix(name, other); ok {
 		bin, kind = r.than, base
 	}
-	sys, err := systems[kind].start(ctx, bin, r.profiles != "")
+	// Another process may take an address between our choice and the program's bind.
+	const attempts = 3
+	var sys *system.System
+	var err error
+	for range attempts {
+		if sys, err = systems[kind].start(ctx, bin, r.profiles != ""); err == nil || ctx.Err() != nil {
+			break
+		}
+		fmt.Fprintf(r.progress, "    %s: %v\n", name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

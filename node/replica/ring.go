@@ -72,7 +72,7 @@ func (g *ring) firstIndex(pos wire.Position) uint64 {
 // entries returns what is kept from an index on, by era.
 func (g *ring) entries(from uint64) wire.Entries {
 	var m wire.Entries
-	if g.count == 0 {
+	if g.count == 0 || from >= g.first+uint64(g.count) {
 		return m
 	}
 	for i := int(max(from, g.first) - g.first); i < g.count; i++ {

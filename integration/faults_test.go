@@ -349,3 +349,68 @@ func TestBeforeAnyNodeItIsLoading(t *testing.T) {
 	c.awaitInSync(1)
 	c.do("SET", "k", "v")
 }
+
+// TestTheNewcomerAloneKeepsEverything kills the others the moment a newcomer is in sync: nothing
+// acknowledged before or since may be missing on it.
+func TestTheNewcomerAloneKeepsEverything(t *testing.T) {
+	rounds := 6
+	if testing.Short() {
+		rounds = 2
+	}
+	c := startCluster(t, 1, "--window-bytes", "1048576")
+	filler := strings.Repeat("f", 10<<10)
+	for i := range 400 { // more than the window: the newcomer needs a snapshot
+		c.do("SET", fmt.Sprintf("filler:%d", i), filler)
+	}
+	w := startWorkload(t, c, 8, 2)
+	for i := range 400 {
+		w.note(func() { w.want[fmt.Sprintf("filler:%d", i)] = filler })
+	}
+	old := "n1"
+	for round := range rounds {
+		w.awaitProgress(200)
+		fresh := nodeName(round + 2)
+		c.startNode(fresh)
+		for deadline := time.Now().Add(patience); ; { // without a rest between the looks
+			s, err := c.status()
+			must(t, err)
+			if nodeOf(s, fresh).InSync {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not join: %s", fresh, summary(s))
+			}
+		}
+		c.nodes[old].kill()
+		old = fresh
+	}
+	w.awaitProgress(200)
+	w.stop()
+	w.noErrors()
+	c.awaitNodes(old)
+	c.awaitLevel()
+	w.verify(c, old)
+}
+
+// TestShortStopsAreRiddenOut stops nodes for less than what puts them out: reads go elsewhere, writes
+// wait, and nothing is applied twice.
+func TestShortStopsAreRiddenOut(t *testing.T) {
+	c := startCluster(t, 3, "--dead-after", "5s", "--ack-timeout", "20s")
+	w := startWorkload(t, c, 6, 3)
+	for round := range 4 {
+		w.awaitProgress(100)
+		id := nodeName(round%3 + 1)
+		c.nodes[id].pause()
+		c.awaitStatus("the node is suspect", func(s op.Status) bool { return nodeOf(s, id).State == "suspect" })
+		c.nodes[id].resume()
+		c.awaitStatus("the node answers again", func(s op.Status) bool { return nodeOf(s, id).State == "live" })
+	}
+	w.awaitProgress(100)
+	w.stop()
+	w.noErrors()
+	s := c.awaitLevel()
+	if len(s.NodesEvicted) != 0 {
+		t.Errorf("evictions: %v", s.NodesEvicted)
+	}
+	w.verify(c, "n1", "n2", "n3")
+}

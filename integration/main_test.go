@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	binaries = dir
 	go spawn()
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the binaries, which otherwise take a second to end
-	redis.SetLogger(quiet{}) // the pool's complaints about a broker that is down on purpose
+	redis.SetLogger(quiet{})                 // the pool's complaints about a broker that is down on purpose
 	code := 1
 	if err := build(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "integration: build:", err)

@@ -100,6 +100,7 @@ type Core struct {
 	nowUs   int64
 	tickUs  int64
 	graceUs int64 // when the broker last stood still
+	fullAtUs int64 // since when writes are refused because too much is unsafe; 0: they are not
 	beatUs  int64
 
 	view    View // durable
@@ -196,7 +197,7 @@ func (c *Core) refuse(o *op.Op) string {
 	case len(o.Body) > bodyBytesMax:
 		return errTooLarge
 	case c.pending.bytes > c.cfg.WindowBytesMax/2 && !c.cfg.Fault.Unbounded:
-		c.putOutLaggard()
+		c.maybePutOutLaggard()
 		return errTryAgain
 	}
 	return ""
@@ -427,6 +428,9 @@ func (c *Core) Tick(nowUs int64) {
 			c.judge(n)
 		}
 	}
+	if c.pending.bytes <= c.cfg.WindowBytesMax/2 {
+		c.fullAtUs = 0
+	}
 	c.probe()
 	if c.nowUs-c.beatUs >= c.cfg.HeartbeatMs*900 {
 		c.beatUs = c.nowUs
@@ -469,10 +473,24 @@ func (c *Core) probe() {
 	}
 }
 
-// putOutLaggard puts out the member that keeps the safe index back when too much is unsafe.
-func (c *Core) putOutLaggard() {
+// maybePutOutLaggard puts out the member that keeps too much unsafe, when that has lasted for as long
+// as a node may be silent and another member is well ahead: then it is this one that does not keep up.
+func (c *Core) maybePutOutLaggard() {
+	if c.fullAtUs == 0 {
+		c.fullAtUs = c.nowUs
+	}
+	if c.nowUs-c.fullAtUs < c.cfg.DeadMs*1000 {
+		return
+	}
+	ahead := uint64(0)
 	for _, n := range c.nodes {
-		if n.member && n.leave == "" && n.connected() && n.match == c.safe && !c.mustKeep(n) {
+		if n.inSync() {
+			ahead = max(ahead, n.match)
+		}
+	}
+	for _, n := range c.nodes {
+		if n.member && n.leave == "" && n.connected() && n.match == c.safe && !c.mustKeep(n) &&
+			c.window.bytesBetween(n.match, ahead) > c.pending.bytes/2 {
 			n.leave = reasonBehind
 			c.reject(n.peer, wire.Header{Session: n.session}, true, reasonBehind)
 			c.sessionOver(n, reasonBehind)

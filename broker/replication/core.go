@@ -93,15 +93,15 @@ type NodeAck struct {
 
 // Core is the ordering core. Not safe for concurrent use; times are microseconds and never go back.
 type Core struct {
-	cfg     Config
-	state   brokerState
-	detail  string // why it is not active
-	startUs int64
-	nowUs   int64
-	tickUs  int64
-	graceUs int64 // when the broker last stood still
+	cfg      Config
+	state    brokerState
+	detail   string // why it is not active
+	startUs  int64
+	nowUs    int64
+	tickUs   int64
+	graceUs  int64 // when the broker last stood still
 	fullAtUs int64 // since when writes are refused because too much is unsafe; 0: they are not
-	beatUs  int64
+	beatUs   int64
 
 	view    View // durable
 	storing *View

@@ -191,7 +191,14 @@ func (b *brokerHost) perform() {
 			if w.tracing() {
 				w.tracef("-> %s %s", f.Peer, describe(f.Bytes))
 			}
-			err := wire.Split(f.Bytes, w.plan.FrameBytesMax, func(frame []byte) error { return w.net.toNode(f.Peer, frame) })
+			err := wire.Split(f.Bytes, w.plan.FrameBytesMax, func(frame []byte) error {
+				if w.chance(0.02) { // as between the parts of a long message
+					for _, beat := range b.core.Beats(b.clockUs()) {
+						_ = w.net.toNode(beat.Peer, beat.Bytes)
+					}
+				}
+				return w.net.toNode(f.Peer, frame)
+			})
 			if err != nil {
 				b.core.Unreachable(b.clockUs(), f.Peer)
 			}

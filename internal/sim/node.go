@@ -9,7 +9,7 @@ import (
 
 const (
 	beatEveryUs    = 100_000
-	brokerSilentUs = 1_000_000
+	brokerSilentUs = 3_000_000
 	helloWithinUs  = 400_000
 	reopenUs       = 100_000
 	refusedUs      = 2_000_000

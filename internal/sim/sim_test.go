@@ -16,6 +16,8 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed alone; with -v its trace is printed")
 	seedsFlag = flag.Uint64("seeds", seedsDefault, "how many seeds to run")
+	plantFlag = flag.String("plant", "", "run with this fault planted, see planted_test.go")
+	planFlag  = flag.String("plan", "", "run with the plan of this planted fault, without the fault")
 	fromFlag  = flag.Uint64("from", 1, "the first of them")
 )
 
@@ -55,9 +57,23 @@ func again(seed uint64) string {
 	return fmt.Sprintf("go test ./internal/sim -run TestSeeds -seed %d -v", seed)
 }
 
+// options are those of a seed, under the flags.
+func options(seed uint64) Options {
+	opt := Options{Seed: seed, Table: table}
+	for _, f := range plantedFaults() {
+		if f.name == *plantFlag || f.name == *planFlag {
+			opt.Change = f.change
+		}
+		if f.name == *plantFlag {
+			opt.Broker, opt.Node = f.broker, f.node
+		}
+	}
+	return opt
+}
+
 func TestSeeds(t *testing.T) {
 	if *seedFlag != 0 {
-		opt := Options{Seed: *seedFlag, Table: table}
+		opt := options(*seedFlag)
 		if testing.Verbose() {
 			opt.Trace = os.Stdout
 		}
@@ -71,7 +87,7 @@ func TestSeeds(t *testing.T) {
 	var sum Stats
 	ran, failed := 0, 0
 	began := time.Now()
-	runSeeds(*fromFlag, *seedsFlag, func(seed uint64) Options { return Options{Seed: seed, Table: table} }, func(r Result) bool {
+	runSeeds(*fromFlag, *seedsFlag, options, func(r Result) bool {
 		ran++
 		sum.Add(r.Stats)
 		if r.Err != nil {

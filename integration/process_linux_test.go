@@ -50,6 +50,18 @@ func (p *process) cpu(t testing.TB) (sum time.Duration) {
 	return sum
 }
 
+// stopped says whether a SIGSTOP has reached every thread.
+func (p *process) stopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	for _, thread := range threads {
+		b, err := os.ReadFile(thread)
+		if err == nil && !bytes.HasPrefix(b[bytes.LastIndexByte(b, ')')+1:], []byte(" T")) {
+			return false
+		}
+	}
+	return err == nil
+}
+
 // descriptors is how many files and sockets the process has open.
 func (p *process) descriptors(t testing.TB) int {
 	t.Helper()

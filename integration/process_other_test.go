@@ -16,4 +16,6 @@ func (p *process) cpu(t testing.TB) time.Duration { t.Skip("needs /proc"); retur
 
 func (p *process) descriptors(t testing.TB) int { t.Skip("needs /proc"); return 0 }
 
+func (p *process) stopped() bool { return true }
+
 func descriptorsHere() int { return 0 }

@@ -191,7 +191,13 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-func (p *process) pause()  { p.t.Helper(); p.signal(syscall.SIGSTOP) }
+// pause stops the process; none of its threads runs when it returns.
+func (p *process) pause() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	await(p.t, p.name+" stands still", func() (bool, string) { return p.stopped(), "" })
+}
+
 func (p *process) resume() { p.t.Helper(); p.signal(syscall.SIGCONT) }
 
 // terminate is SIGTERM; exit waits for what follows.

@@ -59,10 +59,16 @@ type Broker struct {
 	asleep    bool
 	stopped   bool
 
-	wake   chan struct{}
 	calls  chan call
 	stored chan storeResult
 	ended  chan struct{} // closed when Run has returned
+
+	// The owner goroutine's.
+	batches  []*op.Batch
+	tickedUs int64
+	sent     bool  // something was sent since the socket was last found empty
+	failed   error // the record cannot be written: the end
+	idle     atomic.Bool
 
 	inflight *inflight
 	clients  *clients
@@ -106,7 +112,7 @@ func New(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--broker: %w", err)
 	}
-	b := &Broker{cfg: cfg, router: router, log: cfg.Log, wake: make(chan struct{}, 1), calls: make(chan call), ended: make(chan struct{}),
+	b := &Broker{cfg: cfg, router: router, log: cfg.Log, calls: make(chan call, 64), ended: make(chan struct{}),
 		stored: make(chan storeResult, 1), storing: make(chan replication.View, 1)}
 	b.inflight = newInflight(cfg.Inflight)
 	b.clients = newClients(b)
@@ -150,7 +156,7 @@ func (b *Broker) Submit(batch *op.Batch) {
 	b.asleep = false
 	b.mu.Unlock()
 	if wake {
-		signal(b.wake)
+		b.router.Kick()
 	}
 }
 
@@ -160,20 +166,18 @@ func refuseAll(batch *op.Batch, reply []byte) {
 	}
 }
 
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // ask runs f in the owner goroutine.
 func (b *Broker) ask(f func(*replication.Core)) bool {
 	c := call{run: f, done: make(chan struct{})}
 	select {
 	case b.calls <- c:
-		<-c.done
-		return true
+		b.kick()
+		select {
+		case <-c.done:
+			return true
+		case <-b.ended:
+			return false
+		}
 	case <-b.ended:
 		return false
 	case <-time.After(5 * time.Second):
@@ -220,6 +224,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		defer close(storeDone)
 		for v := range b.storing {
 			b.stored <- storeResult{v.No, b.cfg.Store.Save(v)}
+			b.kick()
 		}
 	}()
 	defer func() {
@@ -231,75 +236,94 @@ func (b *Broker) Run(ctx context.Context) error {
 		<-storeDone
 		b.stop()
 	}()
-	timer := time.NewTimer(tick)
-	defer timer.Stop()
-	lastTick := b.cfg.NowUs()
+	stopKick := context.AfterFunc(ctx, b.kick)
+	defer stopKick()
+	stopTimer := b.startTimer()
+	defer stopTimer()
+	b.tickedUs = b.cfg.NowUs()
 	b.perform()
-	var batches []*op.Batch
+	err := b.router.Serve(func() bool { return b.work(ctx) })
+	if b.failed != nil {
+		return b.failed
+	}
+	return err
+}
+
+// startTimer wakes the owner when time has to pass, more rarely while nothing waits for it.
+func (b *Broker) startTimer() (stop func()) {
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		timer := time.NewTimer(tick)
+		defer timer.Stop()
+		for {
+			select {
+			case <-timer.C:
+				b.kick()
+				if b.idle.Load() {
+					timer.Reset(idleTick)
+				} else {
+					timer.Reset(tick)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// work does all that there is to do; done ends the broker. When it returns false the owner may sleep:
+// the socket was found empty behind the last send, and whoever has something else will kick.
+func (b *Broker) work(ctx context.Context) (done bool) {
+	b.mu.Lock()
+	b.asleep = false
+	b.mu.Unlock()
+	runtime.Gosched() // others may have something for the same turns
 	for {
-		batches = b.takeSubmitted(batches[:0])
-		worked := len(batches) > 0
+		if ctx.Err() != nil || b.failed != nil {
+			return true
+		}
+		b.batches = b.takeSubmitted(b.batches[:0])
+		worked := len(b.batches) > 0
 		if worked {
 			now := b.cfg.NowUs()
-			for _, batch := range batches {
+			for _, batch := range b.batches {
 				for i := range batch.Ops {
 					b.core.Submit(now, &batch.Ops[i])
 				}
 			}
-			clear(batches)
+			clear(b.batches)
 		}
+		b.sent = false
 		worked = b.receive() || worked
 		worked = b.clients.flush() || worked
 		now := b.cfg.NowUs()
-		if now-lastTick >= tick.Microseconds() {
-			lastTick = now
+		if now-b.tickedUs >= tick.Microseconds() {
+			b.tickedUs = now
 			b.core.Tick(now)
 		}
 		b.core.Flush(now)
 		b.perform()
-		if worked {
-			// Others may have something for the next turn: one yield makes it fuller.
-			runtime.Gosched()
-			select {
-			case c := <-b.calls:
-				b.answerCall(c)
-			case r := <-b.stored:
-				if err := b.viewStored(r); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return nil
-			default:
-			}
-			continue
-		}
-		if !b.fallAsleep() {
-			continue
-		}
 		select {
-		case <-b.wake:
-		case <-b.router.Ready():
-		case <-timer.C:
-			timer.Reset(b.tickAfter())
 		case c := <-b.calls:
 			b.answerCall(c)
+			worked = true
 		case r := <-b.stored:
-			if err := b.viewStored(r); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return nil
+			b.failed = b.viewStored(r)
+			worked = true
+		default:
 		}
-		b.awake()
+		if worked || b.sent {
+			runtime.Gosched()
+			continue
+		}
+		b.idle.Store(b.core.Idle())
+		if b.fallAsleep() {
+			return false
+		}
 	}
-}
-
-// tickAfter is how long the owner may sleep without being woken.
-func (b *Broker) tickAfter() time.Duration {
-	if b.core.Idle() {
-		return idleTick
-	}
-	return tick
 }
 
 func (b *Broker) answerCall(c call) {
@@ -329,17 +353,22 @@ func (b *Broker) takeSubmitted(to []*op.Batch) []*op.Batch {
 func (b *Broker) fallAsleep() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.submitted) > 0 {
+	if len(b.submitted)+len(b.stored)+len(b.calls) > 0 || b.clients.waiting() {
 		return false
 	}
 	b.asleep = true
 	return true
 }
 
-func (b *Broker) awake() {
+// kick wakes the owner if it sleeps.
+func (b *Broker) kick() {
 	b.mu.Lock()
+	asleep := b.asleep
 	b.asleep = false
 	b.mu.Unlock()
+	if asleep {
+		b.router.Kick()
+	}
 }
 
 // receive takes in what has arrived.
@@ -418,6 +447,7 @@ func (b *Broker) answer() {
 func uncertain(reply []byte) bool { return bytes.HasPrefix(reply, []byte("-UNCERTAIN ")) }
 
 func (b *Broker) send(f replication.Frame) {
+	b.sent = true
 	since := 0
 	err := wire.Split(f.Bytes, wire.FrameBytesMax, func(frame []byte) error {
 		if since += len(frame); since > sliceBytes {

@@ -50,6 +50,13 @@ func (cs *clients) receive(peer string, body []byte) {
 	}
 }
 
+// waiting reports whether there is something to send.
+func (cs *clients) waiting() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.dirty) > 0
+}
+
 // flush sends what the front end has written, and probes those that have been silent.
 func (cs *clients) flush() bool {
 	cs.mu.Lock()
@@ -57,6 +64,7 @@ func (cs *clients) flush() bool {
 	cs.dirty = nil
 	cs.mu.Unlock()
 	for _, c := range dirty {
+		cs.b.sent = true
 		out, closed := c.takeOut()
 		for len(out) > 0 {
 			n := min(len(out), clientFrameMax)
@@ -81,6 +89,7 @@ func (cs *clients) flush() bool {
 
 func (cs *clients) probe(now time.Time) {
 	cs.probedAt = now
+	cs.b.sent = true
 	for peer, c := range cs.byPeer {
 		if now.Sub(c.heard) < clientProbe {
 			continue
@@ -103,7 +112,7 @@ func (cs *clients) markDirty(c *clientConn) {
 	cs.mu.Lock()
 	cs.dirty = append(cs.dirty, c)
 	cs.mu.Unlock()
-	signal(cs.b.wake)
+	cs.b.kick()
 }
 
 // clientConn is a net.Conn whose bytes travel in ZeroMQ messages.

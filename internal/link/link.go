@@ -26,6 +26,13 @@ type Router interface {
 	// until Recv says ErrAgain, and calls Ready anew for each wait: the call looks whether a Send
 	// in between has taken a wake-up in. A signal may come for nothing.
 	Ready() <-chan struct{}
+	// Serve calls step at once, and again whenever Recv may have something after it said ErrAgain,
+	// or after Kick; it returns when step says that it is done. The last call that step makes
+	// before it returns is a Recv that says ErrAgain. It costs less than Ready: the owner itself is
+	// woken. One of the two is used.
+	Serve(step func() (done bool)) error
+	// Kick has Serve call step; any goroutine may.
+	Kick()
 	// AlsoBind gives this end a further name inside the process (inproc://), for an embedded node.
 	AlsoBind(endpoint string) error
 	// Endpoint is where it is really bound (the port chosen for tcp://127.0.0.1:*).

@@ -114,7 +114,8 @@ func (n *Network) Bind(endpoint string) (link.Router, error) {
 	if n.routers[endpoint] != nil {
 		return nil, fmt.Errorf("bind %s: the endpoint is in use", endpoint)
 	}
-	r := &router{net: n, endpoint: endpoint, peers: make(map[string]*dealer), ready: make(chan struct{}, 1)}
+	r := &router{net: n, endpoint: endpoint, peers: make(map[string]*dealer), ready: make(chan struct{}, 1),
+		kicked: make(chan struct{}, 1)}
 	n.routers[endpoint] = r
 	return r, nil
 }
@@ -160,7 +161,27 @@ type router struct {
 	peers    map[string]*dealer
 	queue    []arrived
 	ready    chan struct{}
+	kicked   chan struct{}
 	closed   bool
+}
+
+// Serve has the owner wait for messages and kicks.
+func (r *router) Serve(step func() bool) error {
+	for !step() {
+		select {
+		case <-r.ready:
+		case <-r.kicked:
+		}
+	}
+	return nil
+}
+
+// Kick ends the wait in Serve.
+func (r *router) Kick() {
+	select {
+	case r.kicked <- struct{}{}:
+	default:
+	}
 }
 
 // AlsoBind lets dealers reach the router under a further name.

@@ -35,8 +35,9 @@ type socket struct {
 	closed   bool
 	inUse    atomic.Bool
 
-	fd      *os.File      // a duplicate of ZMQ_FD in Go's poller
-	watched chan struct{} // closed when the watcher has ended
+	fd      *os.File // a duplicate of ZMQ_FD in Go's poller
+	conn    syscall.RawConn
+	watched chan struct{} // closed when the watcher has ended; nil before the first Ready
 }
 
 // enter catches two goroutines in one socket here, where it is a message and not broken memory in C.
@@ -48,8 +49,8 @@ func (s *socket) enter() {
 
 func (s *socket) leave() { s.inUse.Store(false) }
 
-// watch starts the watcher; it ends when close closes fd. It costs a parked goroutine, no thread.
-func (s *socket) watch() error {
+// open puts a duplicate of ZMQ_FD into Go's poller.
+func (s *socket) open() error {
 	zfd, err := s.soc.GetFd()
 	if err != nil {
 		return fmt.Errorf("get ZMQ_FD: %w", err)
@@ -62,20 +63,42 @@ func (s *socket) watch() error {
 	if err := s.fd.SetReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("poll ZMQ_FD: %w", err)
 	}
-	conn, err := s.fd.SyscallConn()
-	if err != nil {
+	if s.conn, err = s.fd.SyscallConn(); err != nil {
 		return fmt.Errorf("poll ZMQ_FD: %w", err)
 	}
+	return nil
+}
+
+// watch starts the watcher; it ends when close closes fd. It costs a parked goroutine, no thread.
+func (s *socket) watch() {
 	s.watched = make(chan struct{})
 	go func() {
 		defer close(s.watched)
-		conn.Read(func(uintptr) bool {
+		s.conn.Read(func(uintptr) bool {
 			s.signal()
 			return false // wait for the next edge; libzmq itself reads the descriptor
 		})
 	}()
-	return nil
 }
+
+// Serve has the owner wait for ZMQ_FD itself. Entering the wait forgets an edge that came before;
+// step runs behind that and drains the socket, so none is missed.
+func (s *socket) Serve(step func() bool) error {
+	for {
+		err := s.conn.Read(func(uintptr) bool { return step() })
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if err := s.fd.SetReadDeadline(time.Time{}); err != nil { // it was a Kick
+			return err
+		}
+	}
+}
+
+// Kick ends the wait in Serve.
+func (s *socket) Kick() { _ = s.fd.SetReadDeadline(kicked) }
+
+var kicked = time.Unix(1, 0)
 
 func (s *socket) signal() {
 	select {
@@ -90,6 +113,9 @@ func (s *socket) signal() {
 func (s *socket) Ready() <-chan struct{} {
 	s.enter()
 	defer s.leave()
+	if s.watched == nil && !s.closed {
+		s.watch()
+	}
 	if s.quiet || s.closed {
 		return s.ready
 	}

@@ -108,7 +108,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 			s.endpoint, err = s.soc.GetLastEndpoint()
 		}
 		if err == nil {
-			err = s.watch()
+			err = s.open()
 		}
 		if err != nil {
 			s.close()
@@ -139,7 +139,7 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 		err = dialError(s.soc.Connect(endpoint))
 	}
 	if err == nil {
-		err = s.watch()
+		err = s.open()
 	}
 	if err != nil {
 		s.close()

@@ -24,6 +24,7 @@ const (
 	recordHash   = 2 // HSET key field value ...
 	recordExpire = 3 // PEXPIREAT key ms: the deadline of the hash before it
 	recordWatch  = 4 // WATCH key ...: private; db, token in the first argument
+	recordTime   = 5 // TIME last ms: private; the highest time of an entry or a read
 )
 
 const recordHead = 16
@@ -33,7 +34,7 @@ type donation struct {
 	id      uint64
 	snap    *keyspace.Snapshot
 	digest  uint64
-	watches [][]byte // records, as of the snapshot's position
+	private [][]byte // records, as of the snapshot's position
 	number  uint32   // of the next chunk
 	upTo    uint32   // credit
 	total   uint64
@@ -46,9 +47,10 @@ func (r *Replica) beginDonation(id uint64) {
 	d.total, d.bytes = uint64(d.snap.TotalKeys()), uint64(d.snap.BytesEstimate())
 	for _, t := range r.watches.list() {
 		for i, k := range t.keys {
-			d.watches = append(d.watches, appendWatch(nil, t, k, t.lived[i]))
+			d.private = append(d.private, appendWatch(nil, t, k, t.lived[i]))
 		}
 	}
+	d.private = append(d.private, appendTime(r.lastMs))
 	r.donations = append(r.donations, d)
 }
 
@@ -70,8 +72,8 @@ func (r *Replica) putChunk(d *donation) {
 		b = appendRecord(b, &rec)
 	})
 	if done {
-		for _, w := range d.watches {
-			b = append(b, w...)
+		for _, p := range d.private {
+			b = append(b, p...)
 		}
 	}
 	m := wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: uint64(d.snap.KeysDone()),
@@ -241,6 +243,12 @@ func appendWatch(b []byte, t *watcher, k watchedKey, lived bool) []byte {
 	return endRecord(b, 0)
 }
 
+func appendTime(ms int64) []byte {
+	b := appendHead(nil, recordTime, &keyspace.Record{})
+	b = resp.AppendCommand(b, []byte("TIME"), []byte("last"), strconv.AppendInt(nil, ms, 10))
+	return endRecord(b, 0)
+}
+
 var errRecord = errors.New("replica: damaged snapshot record")
 
 // loadRecords puts the records of a chunk into the keyspace.
@@ -292,6 +300,12 @@ func (r *Replica) loadRecord(head, body []byte) error {
 			return errRecord
 		}
 		r.ks.SetDeadline(rec.DB, rec.Key, ms, 0)
+	case recordTime:
+		ms, err := strconv.ParseInt(string(args[2]), 10, 64)
+		if err != nil {
+			return errRecord
+		}
+		r.lastMs = max(r.lastMs, ms)
 	case recordWatch:
 		token, err := strconv.ParseUint(string(args[2]), 10, 64)
 		if err != nil || len(args) != 4 || len(args[1]) != 1 {

@@ -27,9 +27,10 @@ func plantedFaults() []planted {
 	reigns := func(p *Plan) {
 		p.Nodes, p.FirstNodes, p.Embedded, p.Loss = 3, 3, false, 0
 		p.Only, p.FaultEveryUs, p.ThinkUs = []fault{crashBroker, partitionNode, pauseNode}, 200_000, 5000
+		p.LatencyUs, p.JitterUs, p.Broker.RecoverWaitMs = 1000, 3000, 50
 	}
 	adding := func(p *Plan) {
-		p.Nodes = 4
+		p.Nodes, p.FirstNodes = 4, min(p.FirstNodes, 4)
 		p.Only, p.FaultEveryUs, p.StoreUs = []fault{breakConnection, crashNode, joinNode, slowStore}, 100_000, 20_000
 	}
 	return []planted{

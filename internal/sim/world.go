@@ -22,6 +22,8 @@ type Options struct {
 	Trace  io.Writer   // every step, for a person; nil: none
 	Change func(*Plan) // of what the seed has drawn
 	Table  *command.Table
+
+	inspect func(*world) // at the end
 }
 
 // Result is what a run came to.
@@ -134,6 +136,9 @@ func Run(opt Options) (result Result) {
 	}
 	w.script()
 	w.stats.Histories = len(w.history.clusters)
+	if opt.inspect != nil {
+		opt.inspect(w)
+	}
 	return Result{Seed: opt.Seed, Err: w.err, Trace: w.hash.Sum64(), Stats: w.stats}
 }
 
@@ -169,6 +174,10 @@ func (w *world) script() {
 		c.stopped = true
 	}
 	w.runFor(700_000)
+	w.plan.QuietAtEnd = true
+	for i := 0; i < 20 && w.err == nil && w.check.unsettled() != ""; i++ {
+		w.runFor(5_000) // a TICK may just be under way
+	}
 	if w.err == nil {
 		w.check.atEnd()
 	}

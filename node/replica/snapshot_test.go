@@ -214,6 +214,20 @@ func TestDamagedChunkAbortsTheSnapshot(t *testing.T) {
 	}
 }
 
+// A broker that recovers from a joiner must not give times before those that its history has had.
+func TestTimeTravelsWithTheSnapshot(t *testing.T) {
+	donor, joiner := begun(t, nil), newHand(t, nil)
+	donor.send(do("SET", "k", "v"))
+	for x := begin(t, donor, joiner, 5); x.step(); {
+	}
+	joiner.r.Receive(wire.Prepare{BrokerRun: 9, Number: 1}.Append(nil, joiner.head()))
+	_, body, _ := wire.Decode(joiner.r.Out[0])
+	m, err := wire.DecodePositionReport(body)
+	if err != nil || m.LastMs != donor.nowMs {
+		t.Errorf("it reports time %d, the entry had %d (%v)", m.LastMs, donor.nowMs, err)
+	}
+}
+
 // A copy that is dropped for a snapshot is another one from then on.
 func TestLoadingDrawsANewDataID(t *testing.T) {
 	h := begun(t, nil)

@@ -123,6 +123,7 @@ func TestFillWritesEveryKeyOnce(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		s, addr := serve(t, "")
 		r := run(t, addr, Work{Conns: 7, Pipeline: 16, Keys: 1003, ValueBytes: 64, Threads: threads}, true)
+		s.mu.Lock()
 		if r.Commands != 1003 || s.sets != 1003 || len(s.keys) != 1003 || r.Errors > 0 {
 			t.Errorf("%d commands, %d sets, %d keys, %d errors; want 1003, 1003, 1003, 0", r.Commands, s.sets, len(s.keys), r.Errors)
 		}
@@ -131,6 +132,7 @@ func TestFillWritesEveryKeyOnce(t *testing.T) {
 				t.Errorf("%s has %d bytes, want 64", KeyName(n), size)
 			}
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -142,9 +144,12 @@ func TestEveryReplyIsCountedWhateverItsSizeAndPipeline(t *testing.T) {
 	} {
 		s, addr := serve(t, "")
 		run(t, addr, w, true)
+		s.mu.Lock()
 		s.sets = 0
+		s.mu.Unlock()
 		w.Reads = 75
 		r := run(t, addr, w, false)
+		s.mu.Lock()
 		if r.Errors+r.Misses > 0 || r.Commands == 0 {
 			t.Errorf("%v: %d commands, %d errors, %d misses", w, r.Commands, r.Errors, r.Misses)
 		}
@@ -154,6 +159,7 @@ func TestEveryReplyIsCountedWhateverItsSizeAndPipeline(t *testing.T) {
 		if reads := float64(s.gets) / float64(r.Commands); r.Commands > 1000 && (reads < 0.73 || reads > 0.77) {
 			t.Errorf("%v: %.0f %% were reads", w, 100*reads)
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -162,9 +168,11 @@ func TestABarrierThatHoldsLessIsAnError(t *testing.T) {
 		s, addr := serve(t, held)
 		w := Work{Conns: 3, Pipeline: 4, Keys: 100, ValueBytes: 8, Barrier: []string{"WAIT", "2", "0"}, BarrierReply: ":2\r\n"}
 		r := run(t, addr, w, false)
+		s.mu.Lock()
 		if (r.Errors > 0) != wantErrors || r.Commands != s.sets || r.Commands == 0 {
 			t.Errorf("WAIT answered %q: %d errors in %d commands, the server saw %d", held, r.Errors, r.Commands, s.sets)
 		}
+		s.mu.Unlock()
 	}
 }
 
@@ -178,9 +186,11 @@ func TestMissesAreSeen(t *testing.T) {
 func TestThePreludeComesFirstOnEveryConnection(t *testing.T) {
 	s, addr := serve(t, "")
 	run(t, addr, Work{Conns: 4, Pipeline: 1, Keys: 10, Prelude: []string{"HELLO"}}, false)
+	s.mu.Lock()
 	if !slices.Equal(s.first, []string{"HELLO", "HELLO", "HELLO", "HELLO"}) {
 		t.Errorf("first commands %q", s.first)
 	}
+	s.mu.Unlock()
 	if _, err := Dial(addr, Work{Conns: 1, Pipeline: 1, Keys: 10, Prelude: []string{"NONSENSE"}}); err == nil {
 		t.Error("a refused prelude is accepted")
 	}

@@ -30,7 +30,7 @@ const (
 	helloWithin  = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
 	reopenEvery  = 100 * time.Millisecond
 	refusedEvery = 2 * time.Second
-	stepsMax     = 64 // steps of a turn, then snapshots get a chunk in
+	leaveWithin  = 2 * time.Second // how long a goodbye waits for its answer
 )
 
 // Node is the shell around a replica.
@@ -45,6 +45,9 @@ type Node struct {
 	clients map[string]*localClient
 	calls   chan func()
 	leaving bool
+
+	serving   atomic.Pointer[link.Dealer] // of the session that is being served
+	localCame atomic.Bool                 // something came to the own endpoint
 
 	sessions atomic.Uint64 // opened since the start
 }
@@ -87,7 +90,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.NowMs == nil {
 		cfg.NowMs = func() int64 { return time.Now().UnixMilli() }
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, clients: map[string]*localClient{}, calls: make(chan func())}
+	n := &Node{cfg: cfg, log: cfg.Log, clients: map[string]*localClient{}, calls: make(chan func(), 16)}
 	if e := cfg.Replica.Endpoint; e != "" {
 		own, err := cfg.Transport.Bind(e)
 		if err != nil {
@@ -111,12 +114,21 @@ func (n *Node) Endpoint() string {
 
 // Status asks the owner goroutine where the copy stands.
 func (n *Node) Status() (s replica.Status, ok bool) {
-	done := make(chan struct{})
+	answer := make(chan replica.Status, 1)
+	late := time.NewTimer(5 * time.Second)
+	defer late.Stop()
 	select {
-	case n.calls <- func() { s = n.replica.Status(); close(done) }:
-		<-done
+	case n.calls <- func() { answer <- n.replica.Status() }:
+	case <-late.C:
+		return s, false
+	}
+	if d := n.serving.Load(); d != nil {
+		(*d).Kick()
+	}
+	select {
+	case s = <-answer:
 		return s, true
-	case <-time.After(5 * time.Second):
+	case <-late.C:
 		return s, false
 	}
 }
@@ -197,7 +209,7 @@ func (n *Node) session(ctx context.Context) error {
 	beatDone := make(chan struct{})
 	go func() {
 		defer close(beatDone)
-		n.beat(beatCtx, id, lost)
+		n.beat(beatCtx, id, dealer, lost)
 	}()
 	defer func() {
 		stopBeat()
@@ -227,12 +239,11 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 			return errSession{err.Error(), reopenEvery}
 		}
 		n.serveLocal()
-		select {
-		case <-dealer.Ready():
+		select { // not its Ready: Serve will wait for it
 		case <-n.ownReady():
 		case f := <-n.calls:
 			f()
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(2 * time.Millisecond):
 		case <-timer.C:
 			return errSession{"the broker does not answer at " + n.cfg.Broker, reopenEvery}
 		case <-ctx.Done():
@@ -241,50 +252,92 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 	}
 }
 
-// serve moves frames until the session ends.
+// serve moves frames until the session ends. The goroutine waits for the session's socket alone;
+// whatever else happens kicks it.
 func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string) error {
-	n.serveLocal() // from here on when there is something
-	done := ctx.Done()
-	var leaveBy <-chan time.Time
-	for {
-		if err := n.receive(dealer); err != nil {
-			return err
-		}
-		if n.replica.Pump() {
-			if err := n.sendOut(dealer); err != nil {
-				return err
-			}
-			select {
-			case why := <-lost:
-				return errSession{why, time.Millisecond}
-			case <-n.ownReady():
-				n.serveLocal()
-			case f := <-n.calls:
-				f()
+	n.serveLocal()
+	defer n.forwardLocal(dealer)()
+	defer context.AfterFunc(ctx, dealer.Kick)()
+	var ending error
+	var leaveBy time.Time
+	step := func() bool {
+		for ending == nil {
+			n.answerCalls(dealer)
+			switch {
+			case len(lost) > 0:
+				ending = errSession{<-lost, time.Millisecond}
+			case ctx.Err() != nil && !n.leaving:
+				n.leaving = true
+				leaveBy = time.Now().Add(leaveWithin)
+				time.AfterFunc(leaveWithin+time.Millisecond, dealer.Kick) // harmless when it is closed by then
+				n.replica.Goodbye()
+				if n.sendOut(dealer) != nil {
+					ending = errDismissed
+				}
+			case n.leaving && !leaveBy.IsZero() && time.Now().After(leaveBy):
+				n.log.Warn("the broker did not answer the goodbye")
+				ending = errDismissed
 			default:
+				if ending = n.receive(dealer); ending != nil {
+					break
+				}
+				if n.replica.Pump() {
+					ending = n.sendOut(dealer)
+					continue
+				}
+				if len(lost)+len(n.calls) == 0 && !n.localCame.Load() {
+					return false
+				}
 			}
-			continue
 		}
+		return true
+	}
+	if err := dealer.Serve(step); err != nil {
+		return err
+	}
+	return ending
+}
+
+// answerCalls does what other goroutines and clients of the own endpoint ask for.
+func (n *Node) answerCalls(dealer link.Dealer) {
+	for {
 		select {
-		case <-dealer.Ready():
-		case <-n.ownReady():
-			n.serveLocal()
 		case f := <-n.calls:
 			f()
-		case why := <-lost:
-			return errSession{why, time.Millisecond}
-		case <-done:
-			done = nil
-			n.leaving = true
-			leaveBy = time.After(2 * time.Second)
-			n.replica.Goodbye()
-			if err := n.sendOut(dealer); err != nil {
-				return errDismissed
-			}
-		case <-leaveBy:
-			n.log.Warn("the broker did not answer the goodbye")
-			return errDismissed
+			continue
+		default:
 		}
+		break
+	}
+	if n.localCame.Swap(false) {
+		n.serveLocal()
+		n.ownReady() // has it signal again
+	}
+}
+
+// forwardLocal kicks the session's wait when something comes to the node's own endpoint.
+func (n *Node) forwardLocal(dealer link.Dealer) (stop func()) {
+	n.serving.Store(&dealer)
+	if n.own == nil {
+		return func() { n.serving.Store(nil) }
+	}
+	ready, done, ended := n.ownReady(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-ready:
+				n.localCame.Store(true)
+				dealer.Kick()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		n.serving.Store(nil)
+		close(done)
+		<-ended
 	}
 }
 
@@ -373,14 +426,15 @@ func (n *Node) sendOut(dealer link.Dealer) error {
 }
 
 // beat sends heartbeats until ctx ends, and says when the broker is gone or silent.
-func (n *Node) beat(ctx context.Context, session uint64, lost chan<- string) {
+func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost chan<- string) {
 	fail := func(why string) {
 		select {
 		case lost <- why:
+			session.Kick()
 		default:
 		}
 	}
-	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("h", session))
+	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("h", id))
 	if err != nil {
 		fail(err.Error())
 		return
@@ -396,7 +450,7 @@ func (n *Node) beat(ctx context.Context, session uint64, lost chan<- string) {
 		if p := n.state.progress.Load(); p != progress {
 			progress, movedNs = p, time.Now().UnixNano()
 		}
-		err := dealer.Send(n.beatFrame(session, movedNs))
+		err := dealer.Send(n.beatFrame(id, movedNs))
 		if err == nil {
 			connected = true
 			return true
@@ -425,7 +479,7 @@ func (n *Node) beat(ctx context.Context, session uint64, lost chan<- string) {
 					break
 				}
 				n.state.heardNs.Store(time.Now().UnixNano())
-				if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == session {
+				if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == id {
 					fail("the broker ended the session")
 					return
 				}

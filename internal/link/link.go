@@ -14,6 +14,17 @@ var (
 	ErrClosed = errors.New("link: closed")
 )
 
+// Waiter is how an owner may wait that has nothing else to wait for.
+type Waiter interface {
+	// Serve calls step at once, and again whenever Recv may have something after it said ErrAgain,
+	// or after Kick; it returns when step says that it is done. The last call that step makes
+	// before it returns is a Recv that says ErrAgain. It costs less than Ready: the owner itself is
+	// woken. One of the two is used.
+	Serve(step func() (done bool)) error
+	// Kick has Serve call step; any goroutine may.
+	Kick()
+}
+
 // Router is the bound end: many peers, each named by its routing id.
 // One goroutine owns it and makes all calls, Close's too.
 type Router interface {
@@ -26,13 +37,7 @@ type Router interface {
 	// until Recv says ErrAgain, and calls Ready anew for each wait: the call looks whether a Send
 	// in between has taken a wake-up in. A signal may come for nothing.
 	Ready() <-chan struct{}
-	// Serve calls step at once, and again whenever Recv may have something after it said ErrAgain,
-	// or after Kick; it returns when step says that it is done. The last call that step makes
-	// before it returns is a Recv that says ErrAgain. It costs less than Ready: the owner itself is
-	// woken. One of the two is used.
-	Serve(step func() (done bool)) error
-	// Kick has Serve call step; any goroutine may.
-	Kick()
+	Waiter
 	// AlsoBind gives this end a further name inside the process (inproc://), for an embedded node.
 	AlsoBind(endpoint string) error
 	// Endpoint is where it is really bound (the port chosen for tcp://127.0.0.1:*).
@@ -43,6 +48,7 @@ type Router interface {
 // Dealer is the dialling end of one session: it never reconnects; after a failure dial a new one.
 // One goroutine owns it and makes all calls.
 type Dealer interface {
+	Waiter
 	Recv() (body []byte, err error)
 	// Send says ErrAgain before the connection stands, and for ever after it broke.
 	Send(body []byte) error

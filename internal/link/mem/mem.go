@@ -114,8 +114,7 @@ func (n *Network) Bind(endpoint string) (link.Router, error) {
 	if n.routers[endpoint] != nil {
 		return nil, fmt.Errorf("bind %s: the endpoint is in use", endpoint)
 	}
-	r := &router{net: n, endpoint: endpoint, peers: make(map[string]*dealer), ready: make(chan struct{}, 1),
-		kicked: make(chan struct{}, 1)}
+	r := &router{net: n, endpoint: endpoint, peers: make(map[string]*dealer), waiter: newWaiter()}
 	n.routers[endpoint] = r
 	return r, nil
 }
@@ -127,7 +126,7 @@ func (n *Network) Dial(endpoint, routingID string) (link.Dealer, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	d := &dealer{net: n, id: routingID, ready: make(chan struct{}, 1)}
+	d := &dealer{net: n, id: routingID, waiter: newWaiter()}
 	n.dealers[d] = struct{}{}
 	if r := n.routers[endpoint]; r != nil && r.peers[routingID] == nil {
 		d.router = r
@@ -160,26 +159,30 @@ type router struct {
 	endpoint string
 	peers    map[string]*dealer
 	queue    []arrived
-	ready    chan struct{}
-	kicked   chan struct{}
-	closed   bool
+	waiter
+	closed bool
 }
 
+// waiter is link.Waiter over the channels of an end.
+type waiter struct{ ready, kicked chan struct{} }
+
+func newWaiter() waiter { return waiter{make(chan struct{}, 1), make(chan struct{}, 1)} }
+
 // Serve has the owner wait for messages and kicks.
-func (r *router) Serve(step func() bool) error {
+func (w waiter) Serve(step func() bool) error {
 	for !step() {
 		select {
-		case <-r.ready:
-		case <-r.kicked:
+		case <-w.ready:
+		case <-w.kicked:
 		}
 	}
 	return nil
 }
 
 // Kick ends the wait in Serve.
-func (r *router) Kick() {
+func (w waiter) Kick() {
 	select {
-	case r.kicked <- struct{}{}:
+	case w.kicked <- struct{}{}:
 	default:
 	}
 }
@@ -265,7 +268,7 @@ type dealer struct {
 	id     string
 	router *router // nil: not connected (any more)
 	queue  [][]byte
-	ready  chan struct{}
+	waiter
 	closed bool
 
 	up       int // own messages that the router has not read, those in heldUp included

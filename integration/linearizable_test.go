@@ -74,19 +74,65 @@ var pairModel = porcupine.Model{
 
 // historian is clients that write down what they do.
 type historian struct {
+	t     testing.TB
+	stop  func()
 	began time.Time
-	ops   atomic.Int64
+	ops   atomic.Int64 // that have an outcome
 	mu    sync.Mutex
 	all   []porcupine.Operation
 }
 
 const opsPerPair = 250 // more make the check slow
 
+// startHistorian runs six clients until check.
+func startHistorian(t testing.TB, c *cluster) *historian {
+	ctx, cancel := context.WithCancel(context.Background())
+	var clients sync.WaitGroup
+	h := &historian{t: t, stop: func() { cancel(); clients.Wait() }, began: time.Now()}
+	for i := range 6 {
+		clients.Add(1)
+		go func() {
+			defer clients.Done()
+			h.run(ctx, c.newClient(onlyOne), i)
+		}()
+	}
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *historian) awaitProgress(n int64) {
+	h.t.Helper()
+	from := h.ops.Load()
+	await(h.t, fmt.Sprintf("%d more calls", n), func() (bool, string) {
+		now := h.ops.Load()
+		return now > from+n, fmt.Sprint(now - from)
+	})
+}
+
+// check ends the clients and wants their history to be one of a server that does one thing after the
+// other.
+func (h *historian) check() {
+	h.t.Helper()
+	h.stop()
+	unknown := 0
+	for _, o := range h.all {
+		if o.Output == nil {
+			unknown++
+		}
+	}
+	began := time.Now()
+	result := porcupine.CheckOperationsTimeout(pairModel, h.all, 60*time.Second)
+	h.t.Logf("%d calls, %d of unknown outcome; checked in %s", len(h.all), unknown, time.Since(began).Round(time.Millisecond))
+	if result != porcupine.Ok {
+		h.t.Errorf("the histories are not linearizable: %s", result)
+	}
+}
+
 func (h *historian) run(ctx context.Context, r *redis.Client, number int) {
 	rnd := rand.New(rand.NewPCG(uint64(number), uint64(h.began.UnixNano())))
 	background := context.WithoutCancel(ctx)
 	for i := 0; ctx.Err() == nil; i++ {
-		in := pairInput{pair: int(h.ops.Add(1) / opsPerPair), key: rnd.IntN(2), text: fmt.Sprintf("%d.%d;", number, i),
+		in := pairInput{pair: int(h.ops.Load() / opsPerPair), key: rnd.IntN(2), text: fmt.Sprintf("%d.%d;", number, i),
 			call: []string{"get", "get", "mget", "set", "append", "append", "mset", "exec"}[rnd.IntN(8)]}
 		call := time.Since(h.began).Nanoseconds()
 		output, err := in.do(background, r)
@@ -99,6 +145,7 @@ func (h *historian) run(ctx context.Context, r *redis.Client, number int) {
 			}
 			done = math.MaxInt64
 		}
+		h.ops.Add(1)
 		h.mu.Lock()
 		if err != nil {
 			h.all = append(h.all, porcupine.Operation{ClientId: number, Input: in, Call: call, Return: done})
@@ -155,20 +202,10 @@ func (in pairInput) do(ctx context.Context, r *redis.Client) (string, error) {
 // porcupine then looks through.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	c := startCluster(t, 3)
-	h := &historian{began: time.Now()}
-	ctx, cancel := context.WithCancel(context.Background())
-	var clients sync.WaitGroup
-	for i := range 6 {
-		clients.Add(1)
-		go func() {
-			defer clients.Done()
-			h.run(ctx, c.newClient(onlyOne), i)
-		}()
-	}
-	t.Cleanup(func() { cancel(); clients.Wait() })
+	h := startHistorian(t, c)
 	progress := func() {
-		from := h.ops.Load()
-		await(t, "calls go on", func() (bool, string) { return h.ops.Load() > from+400, "" })
+		t.Helper()
+		h.awaitProgress(400)
 	}
 	progress()
 	c.nodes["n1"].kill()
@@ -197,19 +234,32 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	c.nodes["n1"].resume()
 	c.awaitInSync(2)
 	progress()
-	cancel()
-	clients.Wait()
+	h.check()
+}
 
-	unknown := 0
-	for _, o := range h.all {
-		if o.Output == nil {
-			unknown++
-		}
+// TestTheNodeThatStoodStillIsTheOnlyOneLeft stops one node, and a moment later kills all the others and
+// the broker: whatever a client was told, or was shown, must be on the one that stood still.
+func TestTheNodeThatStoodStillIsTheOnlyOneLeft(t *testing.T) {
+	rounds := 3
+	if testing.Short() {
+		rounds = 1
 	}
-	began := time.Now()
-	result := porcupine.CheckOperationsTimeout(pairModel, h.all, 60*time.Second)
-	t.Logf("%d calls, %d of unknown outcome; checked in %s", len(h.all), unknown, time.Since(began).Round(time.Millisecond))
-	if result != porcupine.Ok {
-		t.Errorf("the histories are not linearizable: %s", result)
+	c := startCluster(t, 3, "--dead-after", "10s", "--ack-timeout", "20s")
+	h := startHistorian(t, c)
+	for range rounds {
+		h.awaitProgress(400)
+		c.nodes["n2"].pause()
+		c.awaitStatus("n2 is suspect", func(s op.Status) bool { return nodeOf(s, "n2").State == "suspect" })
+		c.broker.kill()
+		c.nodes["n1"].kill()
+		c.nodes["n3"].kill()
+		c.nodes["n2"].resume()
+		c.startBroker()
+		c.awaitNodes("n2")
+		h.awaitProgress(400)
+		c.startNode("n1")
+		c.startNode("n3")
+		c.awaitNodes("n1", "n2", "n3")
 	}
+	h.check()
 }

@@ -436,6 +436,9 @@ func (c *Core) expireOps() {
 		if r.op.Hold.OrderedUs > limit {
 			break // ordered in time
 		}
+		if r.op.Hold.OrderedUs+r.bytes/20 > limit {
+			continue // a large one takes its time: 20 MB a second
+		}
 		c.abandonUncertain(c.pending.first+uint64(i), r)
 	}
 	c.popSettled()

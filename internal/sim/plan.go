@@ -41,7 +41,7 @@ func drawPlan(r *rand.Rand) Plan {
 		Keys:          1 + r.IntN(5),
 		WarmUpUs:      700_000,
 		FaultsUs:      pick[int64](r, 3, 5, 8) * 1_000_000,
-		FaultEveryUs:  pick[int64](r, 100, 300, 600, 1200) * 1000,
+		FaultEveryUs:  pick[int64](r, 40, 100, 300, 600, 1200) * 1000,
 		ThinkUs:       pick[int64](r, 5, 20, 40) * 1000,
 		LatencyUs:     pick[int64](r, 30, 200, 1000),
 		JitterUs:      pick[int64](r, 10, 300, 3000),
@@ -70,6 +70,10 @@ func drawPlan(r *rand.Rand) Plan {
 	b.TurnReadsMax = pick(r, 2, 4096)
 	b.JoinLagEntries = pick[uint64](r, 0, 5, 1000)
 	b.JoinStallMs = 1500
+	b.RecoverWaitMs = pick[int64](r, 50, 2000, 2000)
+	if r.IntN(4) == 0 {
+		b.WriteTimeoutMs, b.ReadTimeoutMs = 400, 400
+	}
 	b.MinInSync = pick(r, 1, 1, 1, 2)
 	b.MinInSync = min(b.MinInSync, p.Nodes)
 	n := &p.Node

@@ -40,8 +40,6 @@ type operation struct {
 	tail        uint64 // when it was answered
 	chosen      bool   // a read: its point in the order is found
 	low         uint64 // a read: the order up to here was acknowledged before
-	body        []byte // what to execute to check it, if not its own body
-	want        []byte
 }
 
 // history keeps what the clients saw, and checks it against the order that the nodes agreed on: the

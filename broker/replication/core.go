@@ -153,6 +153,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 	c.counters.evicted = map[string]uint64{}
 	c.lastMs = nowUs / 1000
 	c.window.chunkBytes = cfg.ChunkBytes
+	c.cfg.JoinPinBytes = max(cfg.JoinPinBytes, 2*cfg.WindowBytesMax)
 	c.epoch = stored.Epoch + 1
 	c.beginReign()
 	return c

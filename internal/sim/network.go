@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
+
+	"brainer/internal/wire"
 )
 
 var errGone = errors.New("sim: nobody is connected there")
@@ -131,7 +133,7 @@ func (c *conn) send(p *pipe, frame []byte) {
 	if w.plan.Loss > 0 && !c.node.embedded && w.chance(w.plan.Loss) && !w.faults.healed {
 		m.lost = true
 	}
-	if w.chance(0.02) {
+	if !c.beat && (w.chance(0.05) || frameType(b) == wire.TPosition) {
 		c.net.old = append(c.net.old, staleFrame{c, p == &c.up, b})
 		if len(c.net.old) > 100 {
 			c.net.old = c.net.old[50:]

@@ -80,7 +80,7 @@ func (c *client) submit() {
 // next makes the next operation of the connection.
 func (c *client) next() *op.Op {
 	w := c.w
-	if len(c.queue) == 0 && !w.plan.SingleKeysOnly && w.chance(0.06) && c.last > 0 {
+	if len(c.queue) == 0 && !w.plan.SingleKeysOnly && w.plan.commands == nil && w.chance(0.06) && c.last > 0 {
 		return &op.Op{Kind: op.Barrier, Proto: 2, Index: c.last, Copies: w.rng.IntN(w.plan.Nodes), TimeoutMs: w.between(1, 300)}
 	}
 	if len(c.queue) == 0 {
@@ -94,6 +94,10 @@ func (c *client) next() *op.Op {
 // draw decides what the connection does next: one command, or a watched transaction.
 func (c *client) draw() {
 	w := c.w
+	if w.plan.commands != nil {
+		c.queue = append(c.queue, w.plan.commands(c))
+		return
+	}
 	if w.plan.SingleKeysOnly {
 		c.queue = append(c.queue, c.single())
 		return

@@ -32,6 +32,10 @@ type injector struct {
 
 func (f *injector) begin(w *world) {
 	f.w = w
+	if w.plan.schedule != nil {
+		w.plan.schedule(w)
+		return
+	}
 	f.next()
 }
 

@@ -31,7 +31,9 @@ type operation struct {
 	client      *client
 	invoked     uint64 // place in what all clients saw
 	responded   uint64
-	invokedMs   int64
+	invokedUs   int64 // by the world's clock
+	respondedUs int64
+	invokedMs   int64 // by the broker's
 	respondedMs int64
 	outcome     outcome
 	reply       []byte
@@ -88,7 +90,7 @@ func (h *history) viewDurable(v replication.View) {
 
 func (h *history) submit(c *client, o *op.Op) {
 	h.seen++
-	x := &operation{o: o, client: c, invoked: h.seen, invokedMs: h.w.broker.clockUs() / 1000}
+	x := &operation{o: o, client: c, invoked: h.seen, invokedUs: h.w.nowUs, invokedMs: h.w.broker.clockUs() / 1000}
 	h.all = append(h.all, x)
 	h.byOp[o] = x
 	h.w.stats.Ops++
@@ -136,6 +138,7 @@ func (h *history) answered(o *op.Op) *operation {
 		return nil
 	}
 	h.seen++
+	x.respondedUs = w.nowUs
 	x.responded, x.respondedMs = h.seen, max(w.broker.clockUs()/1000, w.check.lastMs)
 	x.reply = bytes.Clone(o.Reply)
 	x.cluster = w.broker.view.ClusterID

@@ -24,9 +24,11 @@ type Plan struct {
 	StoreUs                    int64
 	QuietAtEnd                 bool
 	Ack                        op.Ack
-	OtherAcks                  float64 // share of writes with another rule than all
-	SingleKeysOnly             bool    // for porcupine
-	Only                       []fault // nil: all kinds
+	OtherAcks                  float64                // share of writes with another rule than all
+	SingleKeysOnly             bool                   // for porcupine
+	Only                       []fault                // nil: all kinds
+	schedule                   func(*world)           // instead of faults by chance
+	commands                   func(*client) []string // instead of all kinds
 	Broker                     replication.Config
 	Node                       replica.Config
 }

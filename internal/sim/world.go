@@ -110,7 +110,7 @@ type world struct {
 
 // Run simulates one seed.
 func Run(opt Options) (result Result) {
-	w := &world{opt: opt, nowUs: startUs, rng: rand.New(rand.NewPCG(opt.Seed, 0x5eed)), hash: xxhash.New()}
+	w := &world{opt: opt, nowUs: startUs, rng: newRand(opt.Seed), hash: xxhash.New()}
 	if w.opt.Table == nil {
 		w.opt.Table = command.NewTable()
 	}
@@ -141,6 +141,8 @@ func Run(opt Options) (result Result) {
 	}
 	return Result{Seed: opt.Seed, Err: w.err, Trace: w.hash.Sum64(), Stats: w.stats}
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x5eed)) }
 
 // script is the course of a run: form, work under faults, heal, be quiet, compare.
 func (w *world) script() {

@@ -86,6 +86,7 @@ type player struct {
 	dataID      uint64
 	cluster     uint64
 	promised    uint64
+	brokerRun   uint64 // that it was promised to
 	number      uint16
 	session     uint64
 	pos         wire.Position
@@ -512,10 +513,11 @@ func (s *script) play(p *player, h wire.Header, body []byte) (answers [][]byte) 
 	switch h.Type {
 	case wire.TPrepare:
 		m, _ := wire.DecodePrepare(body)
-		if h.Epoch < p.promised {
+		if h.Epoch < p.promised || h.Epoch == p.promised && m.BrokerRun != p.brokerRun {
+			s.printf("%s: fenced, it has promised %d", p.id, p.promised)
 			return [][]byte{wire.Fenced{Promised: p.promised}.Append(nil, p.header())}
 		}
-		p.promised, p.number = h.Epoch, m.Number
+		p.promised, p.brokerRun, p.number = h.Epoch, m.BrokerRun, m.Number
 		return [][]byte{s.report(p, 0)}
 	case wire.TReject:
 		m, _ := wire.DecodeReject(body)

@@ -187,8 +187,11 @@ func (c *client) command() []string {
 	case 28:
 		return []string{"RENAME", c.stringKey(), c.stringKey()}
 	case 29:
-		if r.IntN(3) == 0 {
+		switch r.IntN(6) {
+		case 0:
 			return []string{"FLUSHALL"}
+		case 1:
+			return []string{"SWAPDB", "0", "1"}
 		}
 		return []string{"KEYS", "*"}
 	case 30:

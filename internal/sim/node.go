@@ -345,6 +345,9 @@ func (n *nodeHost) work() {
 		return
 	case replica.Refused:
 		n.endSession("refused: "+reason, refusedUs)
+		if !n.alive {
+			return
+		}
 		if _, cluster, _, _ := n.replica.Copy(); cluster != 0 && cluster != n.w.broker.disk.ClusterID {
 			n.w.tracef("operator: restarts %s, which holds data of another history", n.id)
 			n.crash()

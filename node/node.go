@@ -201,10 +201,7 @@ func (n *Node) session(ctx context.Context) error {
 	defer n.state.session.Store(0)
 	n.state.heardNs.Store(time.Now().UnixNano())
 	n.publish()
-	beatCtx, stopBeat := context.WithCancel(ctx)
-	if n.leaving {
-		beatCtx, stopBeat = context.WithCancel(context.Background())
-	}
+	beatCtx, stopBeat := context.WithCancel(context.WithoutCancel(ctx)) // also while the goodbye waits
 	lost := make(chan string, 1)
 	beatDone := make(chan struct{})
 	go func() {

@@ -147,6 +147,7 @@ func (c *Core) rerouteReads(n *node, died bool) {
 		}
 		o := it.op
 		if died && i < sent {
+			died = false // it executed the first that it has not answered, and none behind that
 			if o.Hold.Resent++; o.Hold.Resent > 1 {
 				c.pendingReads--
 				c.answerError(o, errReadLost)

@@ -236,8 +236,8 @@ func (c *Core) Forget(nowUs int64, id string) string {
 		return "TRYAGAIN the in-sync set is being changed"
 	}
 	n.forgotten = true
-	if v := c.view.clone(); len(withoutNode(v.Left, id)) < len(c.view.Left) {
-		v.Left = withoutNode(v.Left, id)
+	v := c.view.clone()
+	if v.Left = withoutNode(v.Left, id); len(v.Left) < len(c.view.Left) {
 		c.store(v)
 	}
 	return ""

@@ -316,6 +316,7 @@ func (c *Core) RecoverFrom(nowUs int64, id string) string {
 	c.base, c.recoverAtUs = nil, 0
 	c.view.ClusterID = n.clusterID
 	c.view.Members = []Member{{NodeID: n.id, DataID: n.helloDataID, Embedded: n.embedded}}
+	c.view.Left = withoutNode(c.view.Left, n.id)
 	c.view.History = []Era{{Era: n.pos.Era, Start: 1}}
 	// A new epoch: whatever another copy has beyond this one was ordered under the old one, and is
 	// told apart from what will be ordered at the same indexes.

@@ -2,4 +2,7 @@
 
 package sim
 
-const seedsDefault = 60
+const (
+	seedsDefault  = 60
+	plantedWithin = 20
+)

@@ -66,7 +66,7 @@ func TestGoRedis(t *testing.T) {
 		if n, err := c.control.Do(ctx, "WAIT", 2, 30000).Int(); n != 2 || err != nil {
 			t.Errorf("WAIT: %d %v, want 2", n, err)
 		}
-		if d := time.Since(began); d > 700*time.Millisecond {
+		if d := time.Since(began); d > 20*time.Second {
 			t.Errorf("WAIT for copies that are there took %s", d)
 		}
 	})

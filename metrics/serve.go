@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // drainFor is how long requests that are being answered may take once the server stops.
@@ -23,6 +26,9 @@ type Server struct {
 	listener net.Listener
 	mux      *http.ServeMux
 	http     http.Server
+
+	webConfig string // "": plain HTTP for everybody
+	log       *slog.Logger
 }
 
 // Listen takes addr (host:port) for Serve. ready returns why clients cannot be served now, or nil;
@@ -65,6 +71,25 @@ func (s *Server) Profiles() {
 	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 }
 
+// Secure has all pages behind TLS, client certificates or basic authentication as file says, in the
+// form that Prometheus and its exporters share
+// (https://prometheus.io/docs/prometheus/latest/configuration/https/). It is called before Serve. The
+// file is read again for each connection, so certificates and passwords can be replaced.
+func (s *Server) Secure(file string, log *slog.Logger) error {
+	if file == "" {
+		return nil
+	}
+	if err := web.Validate(file); err != nil {
+		return fmt.Errorf("--web.config.file %s: %s", file, strings.Join(strings.Fields(err.Error()), " "))
+	}
+	s.webConfig, s.log = file, log.With("part", "metrics")
+	s.http.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug) // a stranger's handshakes fill no log
+	return nil
+}
+
+// Close gives the address free when Serve is not called after all.
+func (s *Server) Close() { s.listener.Close() }
+
 // Addr is where it listens (the port that the system chose for host:0).
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
@@ -80,12 +105,19 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.http.Close()
 		}
 	})
-	err := s.http.Serve(s.listener)
+	err := s.answer()
 	if stop() { // ctx has not ended: the server failed
 		return fmt.Errorf("--metrics %s: %w", s.Addr(), err)
 	}
 	<-stopped
 	return nil
+}
+
+func (s *Server) answer() error {
+	if s.webConfig == "" {
+		return s.http.Serve(s.listener)
+	}
+	return web.Serve(s.listener, &s.http, &web.FlagConfig{WebConfigFile: &s.webConfig}, s.log)
 }
 
 // handler is /metrics over the collectors, the Go runtime and the process.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"brainer/broker/replication"
+	"brainer/internal/daemon"
 	"brainer/internal/op"
 	"brainer/server"
 )
@@ -23,6 +24,7 @@ type options struct {
 	broker   string
 	listen   string
 	metrics  string
+	web      string
 	stateDir string
 	embedded bool
 
@@ -56,6 +58,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "ZeroMQ `endpoint` for nodes and ZeroMQ clients: ipc, tcp or inproc")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:6379", "`address` for Redis clients")
 	f.StringVar(&o.metrics, "metrics", "127.0.0.1:9621", "`address` of /metrics, /healthz and /readyz; empty: none")
+	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of the record of the in-sync set; default: $STATE_DIRECTORY, or /var/lib/brainer for root, or ~/.local/state/brainer")
 	f.BoolVar(&o.embedded, "embedded", true, "run a node in this process")
 	f.StringVar(&o.ack, "ack", "all", "when a write is acknowledged: applied by `all` in-sync nodes, by the key's primary, or by a number of nodes")

@@ -84,6 +84,10 @@ func run(o *options) error {
 		if err != nil {
 			return err
 		}
+		if err := page.Secure(o.web, log); err != nil {
+			page.Close()
+			return err
+		}
 		metricsAddr = page.Addr()
 		if o.pprof {
 			page.Profiles()

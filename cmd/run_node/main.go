@@ -40,6 +40,7 @@ type options struct {
 	broker    string
 	id        string
 	metrics   string
+	web       string
 	ioThreads int
 }
 
@@ -50,6 +51,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "the broker's ZeroMQ `endpoint`")
 	f.StringVar(&o.id, "id", "", "the node's `name`, the same after a restart; default: host name and endpoint")
 	f.StringVar(&o.metrics, "metrics", "", "`address` of /metrics, /healthz and /readyz; empty: none")
+	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.IntVar(&o.ioThreads, "io-threads", 1, "ZeroMQ I/O threads")
 }
 
@@ -100,7 +102,7 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
-	metricsAddr, stopMetrics, err := o.serveMetrics(n)
+	metricsAddr, stopMetrics, err := o.serveMetrics(n, log)
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,7 @@ func (o *options) nodeID() string {
 	return host + ":" + o.endpoint
 }
 
-func (o *options) serveMetrics(n *node.Node) (addr string, stop func(), err error) {
+func (o *options) serveMetrics(n *node.Node, log *slog.Logger) (addr string, stop func(), err error) {
 	if o.metrics == "" {
 		return "", func() {}, nil
 	}
@@ -131,12 +133,16 @@ func (o *options) serveMetrics(n *node.Node) (addr string, stop func(), err erro
 	if err != nil {
 		return "", nil, err
 	}
+	if err := page.Secure(o.web, log); err != nil {
+		page.Close()
+		return "", nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := page.Serve(ctx); err != nil {
-			slog.Error("metrics", "err", err)
+			log.Error("metrics", "err", err)
 		}
 	}()
 	return page.Addr(), func() { cancel(); <-done }, nil

@@ -1,7 +1,7 @@
 // Package config lets every flag of a command come from the environment and from a file too. What
 // flags there are, what they mean and whether values fit together is left to the commands.
 //
-// Precedence: command line, environment (BRAINER_ and the flag's name in capitals, dashes as
+// Precedence: command line, environment (BRAINER_ and the flag's name in capitals, dashes and dots as
 // underscores; an empty variable counts as not set), file, default.
 package config
 
@@ -55,7 +55,7 @@ func fill(root, running *cobra.Command, file *string) error {
 
 // EnvName is the variable of a flag.
 func EnvName(flag string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return envPrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
 }
 
 func fromEnvironment(flags *pflag.FlagSet) error {
@@ -90,15 +90,16 @@ func fromFile(flags *pflag.FlagSet, file string, known []string) error {
 	keys := v.AllKeys()
 	slices.Sort(keys)
 	for _, key := range keys {
-		if !slices.Contains(known, key) {
-			return fmt.Errorf("--config %s: unknown key %q", file, strings.ReplaceAll(key, "::", "."))
+		name := strings.ReplaceAll(key, "::", ".") // of tables, or as TOML takes a dotted key
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("--config %s: unknown key %q", file, name)
 		}
-		f := flags.Lookup(key)
+		f := flags.Lookup(name)
 		if f == nil || f.Changed {
 			continue
 		}
 		if err := set(flags, f, v.Get(key)); err != nil {
-			return fmt.Errorf("--config %s: %s: %w", file, key, reason(err))
+			return fmt.Errorf("--config %s: %s: %w", file, name, reason(err))
 		}
 	}
 	return nil

@@ -97,6 +97,26 @@ func TestAFileMaySetFlagsOfCommandsThatDoNotRun(t *testing.T) {
 	}
 }
 
+func TestANameWithDotsIsAVariableAndAKeyToo(t *testing.T) {
+	for _, path := range []string{
+		file(t, "b.yaml", "web.config.file: from file\n"),
+		file(t, "b.toml", "\"web.config.file\" = \"from file\"\n"),
+		file(t, "c.toml", "web.config.file = \"from file\"\n"),
+	} {
+		for env, want := range map[string]string{"": "from file", "from env": "from env"} {
+			t.Setenv("BRAINER_WEB_CONFIG_FILE", env)
+			var got string
+			cmd := &cobra.Command{Use: "broker", RunE: func(*cobra.Command, []string) error { return nil }}
+			cmd.Flags().StringVar(&got, "web.config.file", "", "")
+			config.Bind(cmd)
+			cmd.SetArgs([]string{"--config", path})
+			if err := cmd.Execute(); err != nil || got != want {
+				t.Errorf("%s, environment %q: %q %v", path, env, got, err)
+			}
+		}
+	}
+}
+
 func TestMistakesAreOneLineThatNamesThem(t *testing.T) {
 	for _, c := range []struct {
 		name, content string

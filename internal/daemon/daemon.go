@@ -14,6 +14,9 @@ import (
 	"syscall"
 )
 
+// WebConfigUsage is of the flag by which Prometheus and its exporters are secured too.
+const WebConfigUsage = "`file` with TLS and basic authentication for the metrics address, as Prometheus's exporters take it"
+
 // Logger writes text or JSON lines to w.
 func Logger(w io.Writer, format string, debug bool) (*slog.Logger, error) {
 	opts := &slog.HandlerOptions{Level: slog.LevelInfo}

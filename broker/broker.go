@@ -449,14 +449,14 @@ func uncertain(reply []byte) bool { return bytes.HasPrefix(reply, []byte("-UNCER
 func (b *Broker) send(f replication.Frame) {
 	b.sent = true
 	since := 0
-	err := wire.Split(f.Bytes, wire.FrameBytesMax, func(frame []byte) error {
-		if since += len(frame); since > sliceBytes {
+	err := wire.Split(f.Bytes, nil, wire.FrameBytesMax, func(head, body []byte) error {
+		if since += len(body); since > sliceBytes {
 			since = 0
 			for _, beat := range b.core.Beats(b.cfg.NowUs()) {
 				_ = b.router.Send(beat.Peer, beat.Bytes) // who is not there is found out by the next tick
 			}
 		}
-		return b.router.Send(f.Peer, frame)
+		return b.router.SendJoined(f.Peer, head, body)
 	})
 	if err != nil {
 		b.core.Unreachable(b.cfg.NowUs(), f.Peer)

@@ -408,7 +408,7 @@ func (n *Node) publish() {
 
 func (n *Node) sendAll(dealer link.Dealer) error {
 	for _, frame := range n.replica.Out {
-		if err := wire.Split(frame, wire.FrameBytesMax, dealer.Send); err != nil {
+		if err := wire.Split(frame, nil, wire.FrameBytesMax, dealer.SendJoined); err != nil {
 			return err
 		}
 	}

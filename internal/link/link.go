@@ -33,6 +33,8 @@ type Router interface {
 	// Send queues body for peer without waiting; nil says nothing about arrival.
 	// It does not keep body.
 	Send(peer string, body []byte) error
+	// SendJoined is Send of one message that is given in two parts.
+	SendJoined(peer string, head, body []byte) error
 	// Ready is signalled (capacity 1) when Recv may have something. The owner takes all there is,
 	// until Recv says ErrAgain, and calls Ready anew for each wait: the call looks whether a Send
 	// in between has taken a wake-up in. A signal may come for nothing.
@@ -52,6 +54,8 @@ type Dealer interface {
 	Recv() (body []byte, err error)
 	// Send says ErrAgain before the connection stands, and for ever after it broke.
 	Send(body []byte) error
+	// SendJoined is Send of one message that is given in two parts.
+	SendJoined(head, body []byte) error
 	// Ready as Router's; it is signalled also when the connection comes or goes.
 	Ready() <-chan struct{}
 	// Connected says whether the connection stands. Who waits for an answer asks before each wait:

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"brainer/broker/replication"
 	"brainer/internal/op"
 	"brainer/internal/wire"
@@ -191,13 +193,13 @@ func (b *brokerHost) perform() {
 			if w.tracing() {
 				w.tracef("-> %s %s", f.Peer, describe(f.Bytes))
 			}
-			err := wire.Split(f.Bytes, w.plan.FrameBytesMax, func(frame []byte) error {
+			err := wire.Split(f.Bytes, nil, w.plan.FrameBytesMax, func(head, body []byte) error {
 				if w.chance(0.02) { // as between the parts of a long message
 					for _, beat := range b.core.Beats(b.clockUs()) {
 						_ = w.net.toNode(beat.Peer, beat.Bytes)
 					}
 				}
-				return w.net.toNode(f.Peer, frame)
+				return w.net.toNode(f.Peer, slices.Concat(head, body))
 			})
 			if err != nil {
 				b.core.Unreachable(b.clockUs(), f.Peer)

@@ -173,8 +173,8 @@ func (c *conn) next(p *pipe) {
 	case m.lost || p.cut > 0 && p.got > p.cut:
 	default:
 		var crc uint64
-		if len(m.frame) >= 48 {
-			crc = xxhash.Sum64(m.frame[:48])
+		if len(m.frame) >= wire.HeaderBytes {
+			crc = xxhash.Sum64(m.frame[:wire.HeaderBytes])
 		}
 		w.mark('m', xxhash.Sum64String(c.id), uint64(len(m.frame)), crc)
 		p.deliver(m.frame)

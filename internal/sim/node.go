@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"brainer/internal/wire"
 	"brainer/node/replica"
@@ -241,7 +242,10 @@ func (n *nodeHost) send(frames [][]byte) bool {
 		if n.w.tracing() {
 			n.w.tracef("%s -> %s", n.id, describe(f))
 		}
-		if err := wire.Split(f, n.w.plan.FrameBytesMax, n.data.toBroker); err != nil {
+		err := wire.Split(f, nil, n.w.plan.FrameBytesMax, func(head, body []byte) error {
+			return n.data.toBroker(slices.Concat(head, body))
+		})
+		if err != nil {
 			n.endSession("the connection broke", 1000)
 			return false
 		}

@@ -1,10 +1,11 @@
 // Package wire is the only language spoken between a broker and its nodes (and between brokers).
-// One message is one frame: a header of 48 bytes, little endian,
+// One message is one frame: a header of 52 bytes, little endian,
 //
 //	magic u16 | version u8 | type u8 | flags u16 | part u16 | epoch u64 | session u64 |
-//	seq u64 | time u64 (ms) | length u32 | crc32c u32 (of header up to here and body)
+//	seq u64 | time u64 (ms) | whole u32 | length u32 | crc32c u32 (of body, then header up to here)
 //
-// and a body that its type describes. Every frame names the epoch and the session it belongs to, so
+// and a body that its type describes. A long message travels in several frames, of which each says how
+// long the whole body is. Every frame names the epoch and the session it belongs to, so
 // that what comes late from an earlier life is recognised. The package encodes and decodes; who may
 // say what, and what follows from it, is decided in broker/replication and node/replica.
 //

@@ -8,12 +8,14 @@ import (
 )
 
 const (
-	HeaderBytes = 48
-	Version     = 1
+	HeaderBytes = 52
+	Version     = 2
 	magic       = 0x42b7 // bytes b7 42
 
 	// FrameBytesMax bounds one frame on a link; longer messages travel in fragments.
 	FrameBytesMax = 1 << 20
+	// FragmentBytes is how long these are: what is copied once more is then still in the cache.
+	FragmentBytes = 256 << 10
 	// MessageBytesMax bounds a message put together from fragments.
 	MessageBytesMax = 3 << 30
 )
@@ -63,6 +65,12 @@ type Header struct {
 	TimeMs  int64
 	flags   uint16
 	part    uint16 // of a message in several frames, from 0
+	whole   uint32 // bytes of the body of such a message
+}
+
+// Fragment reports whether the frame is a part of a message, and which.
+func (h *Header) Fragment() (part int, ok bool) {
+	return int(h.part), h.part > 0 || h.flags&flagMore != 0
 }
 
 var (
@@ -81,6 +89,13 @@ func Begin(b []byte) []byte {
 
 // Finish writes the header of the frame that begins at b[0].
 func Finish(b []byte, h Header) []byte {
+	putHeader(b, h, len(b)-HeaderBytes, crc32.Update(0, castagnoli, b[HeaderBytes:]))
+	return b
+}
+
+// putHeader writes a header to b[:HeaderBytes]. The checksum is of the body first, so that a body which
+// goes out under several headers is summed once.
+func putHeader(b []byte, h Header, bodyBytes int, bodySum uint32) {
 	le := binary.LittleEndian
 	le.PutUint16(b[0:], magic)
 	b[2] = h.Version
@@ -94,14 +109,9 @@ func Finish(b []byte, h Header) []byte {
 	le.PutUint64(b[16:], h.Session)
 	le.PutUint64(b[24:], h.Seq)
 	le.PutUint64(b[32:], uint64(h.TimeMs))
-	le.PutUint32(b[40:], uint32(len(b)-HeaderBytes))
-	le.PutUint32(b[44:], checksum(b))
-	return b
-}
-
-func checksum(frame []byte) uint32 {
-	c := crc32.Update(0, castagnoli, frame[:44])
-	return crc32.Update(c, castagnoli, frame[HeaderBytes:])
+	le.PutUint32(b[40:], h.whole)
+	le.PutUint32(b[44:], uint32(bodyBytes))
+	le.PutUint32(b[48:], crc32.Update(bodySum, castagnoli, b[:48]))
 }
 
 // IsFrame tells a frame from RESP by its first bytes.
@@ -119,11 +129,11 @@ func Decode(b []byte) (h Header, body []byte, err error) {
 		return h, nil, ErrCorrupt
 	}
 	le := binary.LittleEndian
-	if int(le.Uint32(b[40:])) != len(b)-HeaderBytes || le.Uint32(b[44:]) != checksum(b) {
+	sum := crc32.Update(crc32.Update(0, castagnoli, b[HeaderBytes:]), castagnoli, b[:48])
+	if int(le.Uint32(b[44:])) != len(b)-HeaderBytes || le.Uint32(b[48:]) != sum {
 		return h, nil, ErrCorrupt
 	}
-	h = Header{Type: Type(b[3]), Version: b[2], flags: le.Uint16(b[4:]), part: le.Uint16(b[6:]), Epoch: le.Uint64(b[8:]),
-		Session: le.Uint64(b[16:]), Seq: le.Uint64(b[24:]), TimeMs: int64(le.Uint64(b[32:]))}
+	h = header(b)
 	if h.Version != Version {
 		return h, nil, fmt.Errorf("%w: %d, this is %d", ErrVersion, h.Version, Version)
 	}
@@ -133,71 +143,9 @@ func Decode(b []byte) (h Header, body []byte, err error) {
 	return h, b[HeaderBytes:], nil
 }
 
-// Split calls emit with the frames that carry message m: m itself when it is short enough.
-// A frame given to emit is valid during the call only.
-func Split(m []byte, frameBytesMax int, emit func(frame []byte) error) error {
-	if len(m) <= frameBytesMax {
-		return emit(m)
-	}
-	h, body, err := Decode(m)
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 0, frameBytesMax)
-	for len(body) > 0 {
-		n := min(len(body), frameBytesMax-HeaderBytes)
-		buf = append(Begin(buf[:0]), body[:n]...)
-		body = body[n:]
-		h.flags &^= flagMore
-		if len(body) > 0 {
-			h.flags |= flagMore
-		}
-		if err := emit(Finish(buf, h)); err != nil {
-			return err
-		}
-		h.part++
-	}
-	return nil
-}
-
-// Assembler puts fragments together again. One serves one direction of one session. A message of
-// which a fragment is missing is dropped whole.
-type Assembler struct {
-	open  bool // a message has begun
-	head  Header
-	parts [][]byte
-	bytes int
-	next  uint16
-}
-
-// Add takes a decoded frame, which it may keep, and returns the whole message once it is there.
-func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
-	more := h.flags&flagMore != 0
-	if h.part == 0 {
-		*a = Assembler{}
-		if !more {
-			return h, body, true, nil
-		}
-		a.open = true
-	} else if !a.open || h.part != a.next || h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq {
-		*a = Assembler{} // the rest of a message whose beginning is missing
-		return h, nil, false, nil
-	}
-	if a.bytes+len(body) > MessageBytesMax {
-		*a = Assembler{}
-		return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
-	}
-	a.head, a.next = h, h.part+1
-	a.parts, a.bytes = append(a.parts, body), a.bytes+len(body)
-	if more {
-		return h, nil, false, nil
-	}
-	whole := make([]byte, 0, a.bytes)
-	for i, p := range a.parts {
-		whole = append(whole, p...)
-		a.parts[i] = nil
-	}
-	*a = Assembler{}
-	h.flags, h.part = 0, 0
-	return h, whole, true, nil
+// header reads a header.
+func header(b []byte) Header {
+	le := binary.LittleEndian
+	return Header{Type: Type(b[3]), Version: b[2], flags: le.Uint16(b[4:]), part: le.Uint16(b[6:]), Epoch: le.Uint64(b[8:]),
+		Session: le.Uint64(b[16:]), Seq: le.Uint64(b[24:]), TimeMs: int64(le.Uint64(b[32:])), whole: le.Uint32(b[40:])}
 }

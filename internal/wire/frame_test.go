@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,7 +37,7 @@ func TestOtherVersionIsToldApart(t *testing.T) {
 	if !errors.Is(err, ErrVersion) || body != nil || got.Session != h.Session || got.Type != THello {
 		t.Errorf("%+v %q %v", got, body, err)
 	}
-	if !strings.Contains(err.Error(), "2, this is 1") {
+	if !strings.Contains(err.Error(), "3, this is 2") {
 		t.Errorf("it does not say which: %v", err)
 	}
 }
@@ -64,7 +65,7 @@ func TestFrameIsToldFromRESP(t *testing.T) {
 func fragments(t *testing.T, m []byte, max int) [][]byte {
 	t.Helper()
 	var out [][]byte
-	if err := Split(m, max, func(f []byte) error { out = append(out, bytes.Clone(f)); return nil }); err != nil {
+	if err := Split(m, nil, max, func(head, body []byte) error { out = append(out, slices.Concat(head, body)); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -135,5 +136,50 @@ func TestRepeatedFragmentMakesNoMessage(t *testing.T) {
 	var a Assembler
 	if got := add(t, &a, frames[0], frames[1], frames[1], frames[2]); len(got) != 0 {
 		t.Error("a message with a fragment twice")
+	}
+}
+
+func TestShortMessageMayPassBetweenFragmentsOfAnotherType(t *testing.T) {
+	m, body := chunkOf(100)
+	frames := fragments(t, m, 300)
+	short := Nack{}.Append(nil, goldenHeader)
+	var a Assembler
+	got := add(t, &a, slices.Concat([][]byte{frames[0], short, frames[1], short}, frames[2:])...)
+	if len(got) != 3 || !bytes.Equal(got[2], body) {
+		t.Errorf("%d messages", len(got))
+	}
+}
+
+func TestMessageIsAsLongAsItsFragmentsSay(t *testing.T) {
+	m, _ := chunkOf(100)
+	for _, by := range []int{-1, 1, -500} {
+		var a Assembler
+		refused := false
+		for _, f := range fragments(t, m, 300) {
+			h, body, err := Decode(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.whole = uint32(int(h.whole) + by)
+			_, _, ok, err := a.Add(h, body)
+			refused = refused || err != nil
+			if ok {
+				t.Errorf("a message of other than the announced bytes (%+d) is taken", by)
+			}
+		}
+		if !refused {
+			t.Errorf("%+d bytes are not noticed", by)
+		}
+	}
+}
+
+func TestAnAnnouncementAloneTakesLittleMemory(t *testing.T) {
+	var a Assembler
+	h := Header{Type: TChunk, flags: flagMore, whole: MessageBytesMax}
+	if _, _, ok, err := a.Add(h, make([]byte, 100)); ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if cap(a.whole) > trustBytes {
+		t.Errorf("%d bytes for 100 that have arrived", cap(a.whole))
 	}
 }

@@ -238,6 +238,7 @@ const (
 	ReplyEntry ReplyKind = iota + 1 // ID is the entry's index
 	ReplyRead                       // ID is the read's id
 	ReplyGone                       // the kept reply of entry ID is not there any more
+	ReplyLater                      // read ID goes on in slices; its ReplyRead follows in a Done with number 0
 )
 
 // BeginDone starts a Done; FinishDone fills its head in.
@@ -298,7 +299,7 @@ func (d *Done) Next() (kind ReplyKind, id uint64, reply []byte, ok bool) {
 		return 0, 0, nil, false
 	}
 	kind, id, reply = ReplyKind(r.u8()), r.u64(), r.bytes()
-	if kind == 0 || kind > ReplyGone {
+	if kind == 0 || kind > ReplyLater {
 		r.bad = true
 	}
 	return kind, id, reply, !r.bad

@@ -6,6 +6,7 @@ package mem
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"brainer/internal/link"
@@ -236,6 +237,10 @@ func (r *router) Send(peer string, body []byte) error {
 	return nil
 }
 
+func (r *router) SendJoined(peer string, head, body []byte) error {
+	return r.Send(peer, slices.Concat(head, body))
+}
+
 func (r *router) Ready() <-chan struct{} { return r.ready }
 func (r *router) Endpoint() string       { return r.endpoint }
 
@@ -310,6 +315,8 @@ func (d *dealer) Send(body []byte) error {
 	d.router.deliver(m)
 	return nil
 }
+
+func (d *dealer) SendJoined(head, body []byte) error { return d.Send(slices.Concat(head, body)) }
 
 func (d *dealer) Ready() <-chan struct{} { return d.ready }
 

@@ -27,6 +27,8 @@ func (d *dealer) Send(body []byte) error {
 	return d.sendFrame(body, 0)
 }
 
+func (d *dealer) SendJoined(head, body []byte) error { return d.Send(d.join(head, body)) }
+
 // Connected says whether the connection stands, the ZeroMQ handshake included.
 func (d *dealer) Connected() bool {
 	d.enter()

@@ -83,6 +83,10 @@ func (r *router) Send(peer string, body []byte) error {
 	return r.sendFrame(body, 0)
 }
 
+func (r *router) SendJoined(peer string, head, body []byte) error {
+	return r.Send(peer, r.join(head, body))
+}
+
 // Close also removes the socket file and the lock file of an ipc endpoint.
 func (r *router) Close() error {
 	r.enter()

@@ -34,6 +34,7 @@ type socket struct {
 	writable bool // what the owner knows of POLLOUT; on a dealer: whether the connection stands
 	closed   bool
 	inUse    atomic.Bool
+	joined   []byte // reused by join
 
 	fd      *os.File // a duplicate of ZMQ_FD in Go's poller
 	conn    syscall.RawConn
@@ -182,6 +183,15 @@ func (s *socket) sendFrame(b []byte, flags zmq4.Flag) error {
 		return link.ErrUnreachable
 	}
 	return fmt.Errorf("send on %s: %w", s.endpoint, err)
+}
+
+// join puts a message together; libzmq copies it.
+func (s *socket) join(head, body []byte) []byte {
+	if len(body) == 0 {
+		return head
+	}
+	s.joined = append(append(s.joined[:0], head...), body...)
+	return s.joined
 }
 
 // checkSize refuses what the receiver would answer by breaking the connection, neighbours lost.

@@ -1,0 +1,122 @@
+package wire
+
+import (
+	"fmt"
+	"hash/crc32"
+)
+
+// Cutter cuts a long message into frames. The body is given in pieces, which are not copied; a frame
+// carries bytes of one piece.
+type Cutter struct {
+	h      Header
+	pieces [][]byte
+	frame  int // bytes of a frame at most
+}
+
+// Cut begins with a message whose body is the pieces, one behind the other. They must stay as they
+// are until the last frame was taken.
+func Cut(h Header, frameBytesMax int, pieces ...[]byte) Cutter {
+	whole := 0
+	for _, p := range pieces {
+		whole += len(p)
+	}
+	h.whole, h.part, h.flags = uint32(whole), 0, 0
+	return Cutter{h: h, pieces: pieces, frame: frameBytesMax}
+}
+
+// More reports whether there is another frame.
+func (c *Cutter) More() bool { return len(c.pieces) > 0 }
+
+// Part is how many frames were taken.
+func (c *Cutter) Part() int { return int(c.h.part) }
+
+// Next appends the next frame's header to head and returns it, and the body that belongs behind it.
+func (c *Cutter) Next(head []byte) (frame, body []byte) {
+	for len(c.pieces[0]) == 0 && len(c.pieces) > 1 {
+		c.pieces = c.pieces[1:]
+	}
+	n := min(len(c.pieces[0]), c.frame-HeaderBytes)
+	body = c.pieces[0][:n:n]
+	c.pieces[0] = c.pieces[0][n:]
+	for len(c.pieces) > 0 && len(c.pieces[0]) == 0 {
+		c.pieces = c.pieces[1:]
+	}
+	c.h.flags &^= flagMore
+	if c.More() {
+		c.h.flags |= flagMore
+	}
+	at := len(head)
+	head = Begin(head)
+	putHeader(head[at:], c.h, n, crc32.Update(0, castagnoli, body))
+	c.h.part++
+	return head, body
+}
+
+// Split calls emit with the frames that carry a message: m alone when it and tail fit into one. m is a
+// finished frame, tail what its body goes on with. What is given to emit is valid during the call.
+func Split(m, tail []byte, frameBytesMax int, emit func(head, body []byte) error) error {
+	if len(tail) == 0 && len(m) <= frameBytesMax {
+		return emit(m, nil)
+	}
+	c := Cut(header(m), min(frameBytesMax, FragmentBytes), m[HeaderBytes:], tail)
+	var buf [HeaderBytes]byte
+	for c.More() {
+		if err := emit(c.Next(buf[:0])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Assembler puts fragments together again. One serves one direction of one session. A message of
+// which a fragment is missing is dropped whole.
+type Assembler struct {
+	open  bool // a message has begun
+	head  Header
+	whole []byte
+	next  uint16
+}
+
+// trustBytes is what is allocated for a message as soon as it is announced; for more than that
+// a sixteenth must have arrived.
+const trustBytes = 64 << 20
+
+// Add takes a decoded frame and returns the message that it completes: a fragment is copied, the body of
+// a message in one frame is returned as it is, and may pass between the fragments of another type.
+func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
+	more := h.flags&flagMore != 0
+	if h.part == 0 && !more {
+		if h.Type == a.head.Type {
+			*a = Assembler{}
+		}
+		return h, body, true, nil
+	}
+	if h.part == 0 {
+		*a = Assembler{open: true}
+		if h.whole > MessageBytesMax {
+			*a = Assembler{}
+			return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
+		}
+	} else if !a.open || h.part != a.next || h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq {
+		*a = Assembler{} // the rest of a message whose beginning is missing
+		return h, nil, false, nil
+	}
+	size := len(a.whole) + len(body)
+	if size > int(h.whole) || !more && size < int(h.whole) || a.next > 0 && h.whole != a.head.whole {
+		*a = Assembler{}
+		return h, nil, false, ErrCorrupt
+	}
+	a.head, a.next = h, h.part+1
+	if size > cap(a.whole) {
+		grown := make([]byte, 0, min(int(h.whole), max(trustBytes, 16*size)))
+		a.whole = append(grown, a.whole...)
+	}
+	a.whole = append(a.whole, body...)
+	if more {
+		return h, nil, false, nil
+	}
+	whole := a.whole
+	*a = Assembler{}
+	h.flags, h.part, h.whole = 0, 0, 0
+	return h, whole, true, nil
+}

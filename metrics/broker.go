@@ -36,6 +36,8 @@ type FrontEnd struct {
 	ClosedForOutput                  uint64 // clients that did not read
 	InputBytes, OutputBytes          uint64
 	Panics                           uint64
+	AuthFailures, AuthLimited        uint64 // wrong passwords; passwords that were not looked at
+	TLSFailures                      uint64 // handshakes
 	PubSubChannels, PubSubPatterns   int
 }
 

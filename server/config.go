@@ -51,10 +51,16 @@ func (s *Server) newParams(more []Param) params {
 			Get:  func() string { return *st.password.Load() },
 			Set:  func(v string) error { st.password.Store(&v); return nil },
 		},
+		yesNo("protected-mode", &st.protectedMode),
 		{Name: "client-output-buffer-limit", Get: st.outputLimits, Set: st.setOutputLimits},
 		fixed("databases", strconv.Itoa(command.Databases)),
 		fixed("port", strconv.Itoa(s.opts.Port)),
 		fixed("bind", s.opts.Bind),
+		fixed("tls-port", strconv.Itoa(s.opts.TLSPort)),
+		fixed("tls-cert-file", s.opts.TLS.CertFile),
+		fixed("tls-key-file", s.opts.TLS.KeyFile),
+		fixed("tls-ca-cert-file", s.opts.TLS.CACertFile),
+		fixed("tls-auth-clients", s.opts.TLS.AuthClients),
 		fixed("save", ""),
 		fixed("appendonly", "no"),
 		fixed("cluster-enabled", "no"),
@@ -78,6 +84,26 @@ func (s *Server) newParams(more []Param) params {
 }
 
 func fixed(name, value string) Param { return Param{Name: name, Get: func() string { return value }} }
+
+func yesNo(name string, at *atomic.Bool) Param {
+	return Param{
+		Name: name,
+		Get: func() string {
+			if at.Load() {
+				return "yes"
+			}
+			return "no"
+		},
+		Set: func(v string) error {
+			yes := strings.EqualFold(v, "yes")
+			if !yes && !strings.EqualFold(v, "no") {
+				return errYesNo
+			}
+			at.Store(yes)
+			return nil
+		},
+	}
+}
 
 func number(name string, at *atomic.Int64, least, most int64) Param {
 	return Param{

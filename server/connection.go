@@ -1,9 +1,11 @@
 package server
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"math"
 	"strconv"
+	"time"
 
 	"brainer/internal/command"
 	"brainer/resp"
@@ -40,18 +42,34 @@ func ping(c *client, args [][]byte, w *resp.Writer) {
 	}
 }
 
-// login checks user and password, nil for none; there is one user, "default".
-func (c *client) login(user, password []byte) bool {
-	want := *c.srv.settings.password.Load()
-	if user != nil && string(user) != "default" {
-		return false
+// login checks user and password, nil for none, and returns the text of an error or "". There is one
+// user, "default".
+func (c *client) login(user, password []byte) string {
+	s := c.srv
+	want := *s.settings.password.Load()
+	from, now := guesserOf(c.conn), time.Now()
+	ok, tell := s.guesses.take(from, now)
+	if !ok {
+		s.stats.authLimited.Add(1)
+		if tell {
+			s.log.Warn("too many wrong passwords, AUTH is refused", "client", c.id, "addr", c.addr())
+		}
+		return errAuthLimited
 	}
-	if want != "" && subtle.ConstantTimeCompare(password, []byte(want)) != 1 {
-		return false
+	if user != nil && string(user) != "default" || want != "" && !samePassword(password, want) {
+		s.stats.authFailures.Add(1)
+		return errWrongPass
 	}
+	s.guesses.giveBack(from, now)
 	c.authenticated = true
 	c.applyLimits()
-	return true
+	return ""
+}
+
+// samePassword takes as long for a wrong password as for the right one, whatever its length.
+func samePassword(given []byte, want string) bool {
+	a, b := sha256.Sum256(given), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 func auth(c *client, args [][]byte, w *resp.Writer) {
@@ -66,8 +84,8 @@ func auth(c *client, args [][]byte, w *resp.Writer) {
 		w.Error(errNoPassword)
 		return
 	}
-	if !c.login(user, args[len(args)-1]) {
-		w.Error(errWrongPass)
+	if text := c.login(user, args[len(args)-1]); text != "" {
+		w.Error(text)
 		return
 	}
 	w.OK()
@@ -106,9 +124,11 @@ func hello(c *client, args [][]byte, w *resp.Writer) {
 			return
 		}
 	}
-	if user != nil && !c.login(user, password) {
-		w.Error(errWrongPass)
-		return
+	if user != nil {
+		if text := c.login(user, password); text != "" {
+			w.Error(text)
+			return
+		}
 	}
 	if c.mustAuth() {
 		w.Error(errHelloAuth)

@@ -8,6 +8,7 @@ const (
 	errMaxClients   = "ERR max number of clients reached"
 	errNoAuth       = "NOAUTH Authentication required."
 	errWrongPass    = "WRONGPASS invalid username-password pair or user is disabled."
+	errAuthLimited  = "ERR too many wrong passwords from this address: AUTH is refused until it has been quiet for a while"
 	errNoPassword   = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
 	errHelloAuth    = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 	errProtoVersion = "ERR Protocol version is not an integer or out of range"
@@ -77,6 +78,7 @@ func (e configError) Error() string { return string(e) }
 
 const (
 	errNotInteger configError = "argument couldn't be parsed into an integer"
+	errYesNo      configError = "argument must be 'yes' or 'no'"
 	errNotMemory  configError = "argument must be a memory value"
 	errImmutable  configError = "can't set immutable config"
 	errDuplicate  configError = "duplicate parameter"

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -10,8 +11,13 @@ import (
 )
 
 // Serve accepts connections from ln until Shutdown, or until ln fails for good. It closes ln.
-func (s *Server) Serve(ln net.Listener) error {
-	l := &listener{Listener: ln, srv: s}
+func (s *Server) Serve(ln net.Listener) error { return s.accept(ln, nil) }
+
+// ServeTLS is Serve for clients that speak TLS.
+func (s *Server) ServeTLS(ln net.Listener, config *tls.Config) error { return s.accept(ln, config) }
+
+func (s *Server) accept(ln net.Listener, config *tls.Config) error {
+	l := &listener{Listener: ln, srv: s, tls: config}
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
@@ -46,7 +52,8 @@ func (s *Server) takeOver(conn redcon.Conn, _ redcon.Command) {
 type listener struct {
 	net.Listener
 	srv    *Server
-	failed error // why Accept gave up; read after redcon.Serve returned
+	tls    *tls.Config // nil: in the clear
+	failed error       // why Accept gave up; read after redcon.Serve returned
 }
 
 // Accept survives the lack of descriptors, and turns away who is too many.
@@ -68,11 +75,15 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		pause = first
+		tcp, isTCP := conn.(*net.TCPConn)
+		if l.tls != nil {
+			conn = tlsConn{tls.Server(conn, l.tls)} // it has its handshake where it is served
+		}
 		if !l.srv.admit() {
 			l.srv.refuse(conn)
 			continue
 		}
-		if tcp, ok := conn.(*net.TCPConn); ok {
+		if isTCP {
 			idle := time.Duration(l.srv.settings.keepAliveS.Load()) * time.Second
 			_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 				Enable: idle > 0, Idle: idle, Interval: max(idle/3, time.Second), Count: 3,

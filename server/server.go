@@ -23,6 +23,7 @@ type Options struct {
 	Version  string       // Brainer's own
 
 	Password   string // requirepass
+	Protected  bool   // without a password nobody but this machine is served
 	MaxClients int    // 10000
 
 	IdleTimeout    time.Duration // a client without a request is closed; 0: never
@@ -37,6 +38,8 @@ type Options struct {
 	ConfigFile     string // shown by INFO
 	Bind           string // shown by CONFIG GET
 	Port           int    // "
+	TLSPort        int    // "
+	TLS            TLSFiles
 }
 
 // Server is the front end. Serve and ServeConn may be called by many goroutines.
@@ -53,6 +56,7 @@ type Server struct {
 	params   params
 	hub      *hub
 	stats    stats
+	guesses  guesses
 
 	startedAt time.Time
 	nextID    atomic.Uint64
@@ -93,6 +97,7 @@ func New(backend Backend, opts Options) *Server {
 	s.settings.init(opts, s.log)
 	s.params = s.newParams(opts.Params)
 	s.stats.init()
+	s.guesses.init()
 	s.handlers = newHandlers(opts.Table)
 	return s
 }
@@ -130,6 +135,10 @@ const refusalsMax = 32
 
 // refuse tells a connection that there are too many, without holding up its caller.
 func (s *Server) refuse(conn net.Conn) {
+	if _, encrypted := conn.(tlsConn); encrypted {
+		_ = conn.Close() // as Redis: a handshake is too dear for that
+		return
+	}
 	select {
 	case s.refusals <- struct{}{}:
 	default:
@@ -138,16 +147,29 @@ func (s *Server) refuse(conn net.Conn) {
 	}
 	go func() {
 		defer func() { <-s.refusals }()
-		_ = conn.SetWriteDeadline(time.Now().Add(lingerPatience))
-		_, _ = io.WriteString(conn, "-"+errMaxClients+"\r\n") // it is closed either way
-		linger(conn)
-		_ = conn.Close()
+		sayAndClose(conn, errMaxClients)
 	}()
+}
+
+// sayAndClose is the end of a connection that is not served.
+func sayAndClose(conn net.Conn, text string) {
+	_ = conn.SetWriteDeadline(time.Now().Add(lingerPatience))
+	_, _ = io.WriteString(conn, "-"+text+"\r\n") // it is closed either way
+	linger(conn)
+	_ = conn.Close()
 }
 
 // serve runs a connection that was counted in.
 func (s *Server) serve(conn net.Conn, id uint64) error {
 	defer s.connected.Add(-1)
+	if err := s.handshake(conn); err != nil {
+		_ = conn.Close()
+		return err
+	}
+	if s.protectedFrom(conn) {
+		s.denyProtected(conn)
+		return ErrProtected
+	}
 	c := newClient(s, conn, id)
 	if !s.register(c) {
 		_ = conn.Close()
@@ -226,6 +248,8 @@ type Counters struct {
 	InputBytes, OutputBytes          uint64
 	ClosedForOutput                  uint64 // clients that did not read
 	Panics                           uint64
+	AuthFailures, AuthLimited        uint64 // wrong passwords; passwords that were not looked at
+	TLSFailures                      uint64 // handshakes
 	PubSubChannels, PubSubPatterns   int
 }
 
@@ -240,6 +264,9 @@ func (s *Server) Counters() Counters {
 		OutputBytes:         s.stats.outputBytes.Load(),
 		ClosedForOutput:     s.stats.closedForOutput.Load(),
 		Panics:              s.stats.panics.Load(),
+		AuthFailures:        s.stats.authFailures.Load(),
+		AuthLimited:         s.stats.authLimited.Load(),
+		TLSFailures:         s.stats.tlsFailures.Load(),
 		PubSubChannels:      channels,
 		PubSubPatterns:      patterns,
 	}

@@ -9,7 +9,8 @@ import (
 
 // settings are what CONFIG SET can change while connections use it.
 type settings struct {
-	password atomic.Pointer[string]
+	password      atomic.Pointer[string]
+	protectedMode atomic.Bool
 
 	maxClients, idleTimeoutS, keepAliveS  atomic.Int64
 	writeTimeoutMs, partialTimeoutMs      atomic.Int64
@@ -27,6 +28,7 @@ const (
 func (st *settings) init(opts Options, log *slog.Logger) {
 	password := opts.Password
 	st.password.Store(&password)
+	st.protectedMode.Store(opts.Protected)
 	st.maxClients.Store(int64(affordableClients(or(opts.MaxClients, defaultMaxClients), or(opts.ReservedFDs, reservedFDs), log)))
 	st.idleTimeoutS.Store(int64(opts.IdleTimeout / time.Second))
 	st.keepAliveS.Store(int64(or(opts.KeepAlive, 300*time.Second) / time.Second))

@@ -15,6 +15,8 @@ type stats struct {
 	inputBytes, outputBytes          atomic.Uint64
 	closedForOutput, panics          atomic.Uint64
 	errors                           atomic.Uint64
+	authFailures, authLimited        atomic.Uint64
+	tlsFailures                      atomic.Uint64
 
 	mu       sync.RWMutex
 	perCmd   map[*command.Command]*commandStat

@@ -32,6 +32,9 @@ type options struct {
 	minInSync int
 
 	requirePass     string
+	protectedMode   yesNo
+	tlsListen       string
+	tls             server.TLSFiles
 	maxClients      int
 	timeout         time.Duration
 	writeTimeout    time.Duration
@@ -56,7 +59,14 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&o.pprof, "pprof", false, "serve Go profiles at /debug/pprof of the metrics address")
 	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "ZeroMQ `endpoint` for nodes and ZeroMQ clients: ipc, tcp or inproc")
-	f.StringVar(&o.listen, "listen", "127.0.0.1:6379", "`address` for Redis clients")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:6379", "`address` for Redis clients; empty: none")
+	f.StringVar(&o.tlsListen, "tls-listen", "", "`address` for Redis clients that speak TLS; empty: none")
+	f.StringVar(&o.tls.CertFile, "tls-cert-file", "", "PEM `file` of the server's certificate and those that lead to its authority; read again when it is replaced")
+	f.StringVar(&o.tls.KeyFile, "tls-key-file", "", "PEM `file` of the certificate's key")
+	f.StringVar(&o.tls.CACertFile, "tls-ca-cert-file", "", "PEM `file` of the authorities that client certificates must come from")
+	f.StringVar(&o.tls.AuthClients, "tls-auth-clients", "yes", "whether TLS clients must show a certificate: yes, no or optional")
+	o.protectedMode = true
+	f.Var(&o.protectedMode, "protected-mode", "without --requirepass serve Redis clients of this machine only: yes or no")
 	f.StringVar(&o.metrics, "metrics", "127.0.0.1:9621", "`address` of /metrics, /healthz and /readyz; empty: none")
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of the record of the in-sync set; default: $STATE_DIRECTORY, or /var/lib/brainer for root, or ~/.local/state/brainer")

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -51,11 +50,11 @@ func run(o *options) error {
 		return err
 	}
 	defer transport.Close()
-	listener, err := net.Listen("tcp", o.listen)
+	doors, err := o.openDoors(log)
 	if err != nil {
-		return fmt.Errorf("--listen %s: %w", o.listen, cause(err))
+		return err
 	}
-	defer listener.Close()
+	defer doors.close()
 
 	table := command.NewTable()
 	meter := metrics.NewBroker(names(table), replication.Reasons()...)
@@ -70,9 +69,10 @@ func run(o *options) error {
 			return err
 		}
 	}
-	host, port := splitAddress(listener.Addr().String())
+	host, port := splitAddress(doors.plainAddr())
+	_, tlsPort := splitAddress(doors.tlsAddr())
 	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version,
-		Password: o.requirePass, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
+		Password: o.requirePass, Protected: bool(o.protectedMode), TLS: o.tls, TLSPort: tlsPort, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
 		BulkMax: o.protoMaxBulkLen, QueryBufferMax: o.queryBufferMax, Params: params(b), Bind: host, Port: port})
 	b.SetServe(func(c net.Conn) { _ = front.ServeConn(c) })
 
@@ -96,12 +96,8 @@ func run(o *options) error {
 	}
 	brokerFailed := background.start("broker", b.Run)
 	embeddedDone := background.maybeEmbedded(o, transport, table, log)
-	go func() {
-		if err := front.Serve(listener); err != nil {
-			log.Error("listen", "err", err)
-		}
-	}()
-	log.Info("broker starts", "version", version, "listen", listener.Addr().String(), "broker", b.Endpoint(),
+	doors.open(front, log)
+	log.Info("broker starts", "version", version, "listen", doors.plainAddr(), "tls_listen", doors.tlsAddr(), "broker", b.Endpoint(),
 		"metrics", metricsAddr, "state_dir", o.stateDir, "embedded", o.embedded, "ack", o.ack)
 
 	select {
@@ -182,6 +178,7 @@ func frontEnd(s *server.Server) func() metrics.FrontEnd {
 		c := s.Counters()
 		return metrics.FrontEnd{Connected: s.Connected(), Connections: c.Connections, RejectedConnections: c.RejectedConnections,
 			ClosedForOutput: c.ClosedForOutput, InputBytes: c.InputBytes, OutputBytes: c.OutputBytes, Panics: c.Panics,
+			AuthFailures: c.AuthFailures, AuthLimited: c.AuthLimited, TLSFailures: c.TLSFailures,
 			PubSubChannels: c.PubSubChannels, PubSubPatterns: c.PubSubPatterns}
 	}
 }
@@ -233,24 +230,4 @@ func (o *observer) NodeAcked(node string, seconds float64) {
 		o.nodes[node] = h
 	}
 	h.Observe(time.Duration(seconds*1e9), 1)
-}
-
-// cause is the last word of a chain of network errors: "address already in use".
-func cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
-}
-
-func splitAddress(addr string) (host string, port int) {
-	h, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr, 0
-	}
-	port, _ = strconv.Atoi(p)
-	return h, port
 }

@@ -449,6 +449,12 @@ func uncertain(reply []byte) bool { return bytes.HasPrefix(reply, []byte("-UNCER
 func (b *Broker) send(f replication.Frame) {
 	b.sent = true
 	since := 0
+	if len(f.Body) > 0 { // a fragment
+		if b.router.SendJoined(f.Peer, f.Bytes, f.Body) != nil {
+			b.core.Unreachable(b.cfg.NowUs(), f.Peer)
+		}
+		return
+	}
 	err := wire.Split(f.Bytes, nil, wire.FrameBytesMax, func(head, body []byte) error {
 		if since += len(body); since > sliceBytes {
 			since = 0

@@ -27,6 +27,8 @@ type Config struct {
 
 	TurnBytesMax   int   // entries in one turn
 	TurnReadsMax   int   // reads in one turn
+	FrameBytesMax  int   // a longer turn travels in fragments
+	FragmentBytes  int   // of so many
 	WindowBytesMax int64 // log window
 	ChunkBytes     int   // what the window gives up at a time
 	WindowMs       int64 // log window; 0: no limit in time
@@ -44,7 +46,7 @@ func DefaultConfig() Config {
 	return Config{
 		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000,
-		TurnBytesMax: 1 << 20, TurnReadsMax: 4096,
+		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
 		MinInSync: 1, Ack: op.AckAll,
 	}
@@ -74,6 +76,7 @@ type Outputs struct {
 type Frame struct {
 	Peer  string
 	Bytes []byte
+	Body  []byte // what follows Bytes in the same message of the link
 }
 
 // Event is one transition, for the log.
@@ -336,7 +339,9 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 			c.relayChunk(n, m)
 		}
 	case wire.TCredit:
-		if m, err := wire.DecodeCredit(body); err == nil {
+		if m, err := wire.DecodeCredit(body); err == nil && m.SnapID == 0 {
+			c.fragmentsReceived(n, h.Seq, int(m.UpTo))
+		} else if err == nil {
 			c.relayCredit(n, m)
 		}
 	case wire.TAbort:

@@ -127,7 +127,13 @@ func (c *Core) relayChunk(donor *node, m wire.Chunk) {
 	j.keysDone, j.keysTotal = int64(m.KeysDone), int64(m.KeysTotal)
 	j.bytesDone += int64(len(m.Records))
 	j.bytesTotal = max(int64(m.BytesTotal), j.bytesDone)
-	c.send(n.peer, m.Append(nil, c.header(n)))
+	h := c.header(n)
+	if len(n.long) == 0 && len(m.Records) <= c.cfg.FrameBytesMax/2 {
+		c.send(n.peer, m.Append(nil, h))
+		return
+	}
+	h.Type, h.Seq = wire.TChunk, uint64(m.Number)
+	c.sendLong(n, h, [][]byte{m.AppendHead(nil), m.Records})
 }
 
 // relayCredit lets the donor go on.
@@ -179,6 +185,7 @@ func (c *Core) endJoin(n *node, why string) {
 		// What it has is a part of a state, that is nothing. It reports again, as another copy.
 		n.state, n.reported, n.pos = stateHello, false, wire.Position{}
 	}
+	n.dropLong(wire.TChunk)
 	if j.started {
 		c.event(1, "join ends unfinished", n, "donor=%s: %s", j.donor.id, why)
 		if j.donor.connected() {

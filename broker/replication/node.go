@@ -80,6 +80,7 @@ type node struct {
 	resends      uint8
 	reads        readQueue
 	buf          []byte
+	long         []*long // messages in fragments, in order; the first is being sent
 
 	join  *join // it is a joiner taking a snapshot
 	gives int   // snapshots it gives as a donor
@@ -191,7 +192,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.peer, n.session = peer, h.Session
 	n.endpoint, n.embedded = m.Endpoint, m.Embedded
 	n.incarnation, n.clusterID = m.Incarnation, m.ClusterID
-	n.assembler = wire.Assembler{}
+	n.assembler, n.long = wire.Assembler{}, nil
 	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
 	n.suspect, n.busyMs, n.goodbye, n.forgotten = false, 0, false, false
 	n.reported, n.turnInFlight, n.resends = false, false, 0
@@ -373,7 +374,7 @@ func (c *Core) sessionOver(n *node, why string) {
 	delete(c.byPeer, n.peer)
 	delete(c.bySession, n.session)
 	n.state, n.peer, n.beatPeer = stateDown, "", ""
-	n.assembler = wire.Assembler{}
+	n.assembler, n.long = wire.Assembler{}, nil
 	n.turnInFlight, n.suspect = false, false
 	if !n.member {
 		n.lastReason = why

@@ -131,7 +131,11 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 		e.Primary = primary.number
 	}
 	size := entryOverhead + len(e.Body)
-	c.window.end(wire.AppendEntry(c.window.begin(size), &e), e.TimeMs)
+	if o != nil && o.Lasting {
+		c.window.put(wire.AppendEntryHead(nil, &e), e.Body, e.TimeMs)
+	} else {
+		c.window.end(wire.AppendEntry(c.window.begin(size), &e), e.TimeMs)
+	}
 	return c.pending.push(int64(size))
 }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,7 @@ import (
 //	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
 //	n1 misses               what waits for it is lost
 //	n1 goes on              it answers at once again
+//	n1 goeson | n1 finishes it says that it goes on with its long reads (those of clients long1, long2 ...), or answers them
 //	n1 dies                 nobody is connected there any more
 //	n1 goodbye
 //	n1 busy MS | idle       what its heartbeats say
@@ -369,7 +371,7 @@ func (s *script) settle() {
 			}
 		}
 		for _, f := range frames {
-			s.frame(f.Peer, append([]byte(nil), f.Bytes...))
+			s.frame(f.Peer, slices.Concat(f.Bytes, f.Body))
 		}
 		for _, o := range answered {
 			s.printf("%s: %s", s.label(o), strings.TrimSpace(string(o.Reply)))

@@ -120,11 +120,11 @@ func eta(elapsedUs, done, left int64) float64 {
 func (w *window) bytesBetween(from, to uint64) int64 {
 	var sum int64
 	for index := from + 1; index <= to; {
-		count, encoded := w.run(index, to, 1<<62)
+		count, encoded, tail := w.run(index, to, 1<<62)
 		if count == 0 {
 			return sum
 		}
-		sum += int64(len(encoded))
+		sum += int64(len(encoded) + len(tail))
 		index += uint64(count)
 	}
 	return sum

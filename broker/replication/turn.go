@@ -26,6 +26,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		Safe: c.safe, InSync: n.inSync()})
 	budget, reads := c.cfg.TurnBytesMax, c.cfg.TurnReadsMax
 	first := n.sent
+	var views []view
 	for budget > 0 {
 		if q.sent < len(q.items) && q.items[q.sent].after <= n.sent {
 			if reads == 0 {
@@ -51,14 +52,22 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		if n.sent >= to {
 			break
 		}
-		count, encoded := c.window.run(n.sent+1, to, budget)
+		count, encoded, tail := c.window.run(n.sent+1, to, budget)
 		if count == 0 {
 			c.lostFromWindow(n)
 			return false
 		}
-		b = wire.AppendEntriesItem(b, count, encoded)
 		n.sent += uint64(count)
-		budget -= len(encoded)
+		budget -= len(encoded) + len(tail)
+		b = wire.AppendEntriesHead(b, count, len(encoded)+len(tail))
+		if len(encoded) >= c.cfg.FragmentBytes {
+			views = append(views, view{len(b), encoded})
+			continue
+		}
+		b = append(b, encoded...)
+		if len(tail) > 0 {
+			views = append(views, view{len(b), tail})
+		}
 	}
 	if donate != nil && n.sent >= n.sentMax {
 		b = c.startDonation(n, donate, b) // not in a turn sent again: n may be ahead of its mark
@@ -68,12 +77,37 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	h := c.header(n)
 	h.Seq = n.turn
 	n.turnBytes, n.parts = len(b), 0
-	n.buf = wire.FinishTurn(b, h)
-	c.send(n.peer, n.buf)
+	for _, v := range views {
+		n.turnBytes += len(v.b)
+	}
+	n.buf = b
+	if len(views) == 0 && len(b) <= c.cfg.FrameBytesMax {
+		c.send(n.peer, wire.FinishTurn(b, h))
+	} else {
+		h.Type = wire.TTurn
+		c.sendLong(n, h, interleave(b[wire.HeaderBytes:], views))
+	}
 	if cap(n.buf) > 4*c.cfg.TurnBytesMax {
 		n.buf = nil // it was for one large entry
 	}
 	return true
+}
+
+// view is bytes of the log window that a turn carries without a copy, behind the first at bytes of it.
+type view struct {
+	at int
+	b  []byte
+}
+
+// interleave returns a turn's body in pieces.
+func interleave(b []byte, views []view) (pieces [][]byte) {
+	from := 0
+	for _, v := range views {
+		at := v.at - wire.HeaderBytes
+		pieces = append(pieces, b[from:at], v.b)
+		from = at
+	}
+	return append(pieces, b[from:])
 }
 
 // lostFromWindow: what n needs next is not there any more; it has to start over.
@@ -95,6 +129,10 @@ func (c *Core) resend(n *node, from uint64, why string) {
 	}
 	n.sent = from
 	n.turnInFlight = false
+	if len(n.long) > 0 {
+		n.dropLong(wire.TTurn)
+		n.buf = nil // a part of it may still wait to be sent
+	}
 	if n.resends < 8 {
 		n.resends++
 	}

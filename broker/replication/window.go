@@ -1,5 +1,7 @@
 package replication
 
+import "slices"
+
 // window is the log window: recent entries, encoded as they travel, kept so that a node that missed
 // some can be sent them again. It is cut into chunks; the oldest go first.
 type window struct {
@@ -7,7 +9,8 @@ type window struct {
 	chunks      []chunk
 	chunkBytes  int // room of a chunk
 	bytes       int64
-	spare       chunk // one that was dropped: its memory serves the next
+	spares      []chunk // some that were dropped: fresh memory costs more than copying into it
+	sparesBytes int
 }
 
 // chunk holds consecutive entries back to back.
@@ -15,8 +18,11 @@ type chunk struct {
 	first  uint64
 	buf    []byte
 	offs   []uint32 // where each entry begins in buf
+	tail   []byte   // the rest of its only entry, which was not copied
 	lastMs int64    // time of its last entry
 }
+
+func (c *chunk) bytes() int { return len(c.buf) + len(c.tail) }
 
 // reset empties the window; the next entry is index next.
 func (w *window) reset(next uint64) {
@@ -27,18 +33,33 @@ func (w *window) reset(next uint64) {
 // back.
 func (w *window) begin(size int) []byte {
 	n := len(w.chunks)
-	if n == 0 || len(w.chunks[n-1].buf)+size > cap(w.chunks[n-1].buf) {
-		c := chunk{first: w.last + 1}
-		if size <= w.chunkBytes && w.spare.buf != nil {
-			c.buf, c.offs = w.spare.buf[:0], w.spare.offs[:0]
-			w.spare = chunk{}
-		} else {
-			c.buf = make([]byte, 0, max(w.chunkBytes, size))
-		}
-		w.chunks = append(w.chunks, c)
+	if n == 0 || w.chunks[n-1].tail != nil || len(w.chunks[n-1].buf)+size > cap(w.chunks[n-1].buf) {
+		w.chunks = append(w.chunks, w.newChunk(size))
 		n++
 	}
 	return w.chunks[n-1].buf
+}
+
+func (w *window) newChunk(size int) chunk {
+	if size > w.chunkBytes {
+		size += size / 16 // so that it serves again for one a little larger
+	}
+	size = max(w.chunkBytes, size)
+	for i := len(w.spares) - 1; i >= 0; i-- {
+		if s := w.spares[i]; cap(s.buf) >= size && cap(s.buf) <= size+size/4 {
+			w.spares = slices.Delete(w.spares, i, i+1)
+			w.sparesBytes -= cap(s.buf)
+			return chunk{first: w.last + 1, buf: s.buf[:0], offs: s.offs[:0]}
+		}
+	}
+	return chunk{first: w.last + 1, buf: make([]byte, 0, size)}
+}
+
+// put adds an entry whose body lasts: it is kept as it is.
+func (w *window) put(head, body []byte, timeMs int64) {
+	w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: head, offs: []uint32{0}, tail: body, lastMs: timeMs})
+	w.bytes += int64(len(head) + len(body))
+	w.last++
 }
 
 func (w *window) end(buf []byte, timeMs int64) {
@@ -50,11 +71,11 @@ func (w *window) end(buf []byte, timeMs int64) {
 }
 
 // run returns as many entries from index on as lie together and fit into maxBytes (at least one),
-// none beyond upTo.
-func (w *window) run(index, upTo uint64, maxBytes int) (count int, encoded []byte) {
+// none beyond upTo. They are encoded, and tail behind it.
+func (w *window) run(index, upTo uint64, maxBytes int) (count int, encoded, tail []byte) {
 	c := w.find(index)
 	if c == nil {
-		return 0, nil
+		return 0, nil, nil
 	}
 	i := int(index - c.first)
 	begin := c.offs[i]
@@ -68,7 +89,7 @@ func (w *window) run(index, upTo uint64, maxBytes int) (count int, encoded []byt
 		end = e
 		count++
 	}
-	return count, c.buf[begin:end]
+	return count, c.buf[begin:end], c.tail
 }
 
 func (c *chunk) end(i int) uint32 {
@@ -100,9 +121,11 @@ func (w *window) find(index uint64) *chunk {
 // trim drops whole chunks that are over the bytes or older than minMs, none with an entry at or after keep.
 func (w *window) trim(bytesMax, minMs int64, keep uint64) {
 	for len(w.chunks) > 1 && (w.bytes > bytesMax || w.chunks[0].lastMs < minMs) && w.chunks[1].first <= keep {
-		w.bytes -= int64(len(w.chunks[0].buf))
-		if cap(w.chunks[0].buf) == w.chunkBytes {
-			w.spare = w.chunks[0]
+		c := w.chunks[0]
+		w.bytes -= int64(c.bytes())
+		if size := cap(c.buf); size >= w.chunkBytes && (size == w.chunkBytes && len(w.spares) == 0 || int64(w.sparesBytes+size) <= bytesMax/8) {
+			w.spares = append(w.spares, c)
+			w.sparesBytes += size
 		}
 		w.chunks[0] = chunk{}
 		w.chunks = w.chunks[1:]

@@ -36,6 +36,7 @@ type Op struct {
 	Ack     Ack      // of a Write or Txn
 	Keys    []uint64 // command.KeyHash of each key; the first decides the primary
 	Body    []byte   // canonical RESP of the command (of all commands, for a Txn)
+	Lasting bool     // Body is not changed or used again, ever: it may be kept as it is
 	Token   uint64   // the connection, for Watch, Unwatch and Txn; 0 when it watches nothing
 	NoTouch bool     // do not refresh access times
 	Txn     bool     // a Read whose Body is the commands of a transaction that only reads

@@ -46,6 +46,7 @@ func (b *brokerHost) start() {
 	cfg.BrokerRun, cfg.Rand = w.rng.Uint64()|1, w.rng.Uint64
 	cfg.Embedded = w.plan.Embedded
 	cfg.Ack = w.plan.Ack
+	cfg.FrameBytesMax, cfg.FragmentBytes = w.plan.FrameBytesMax, min(w.plan.FrameBytesMax, wire.FragmentBytes)
 	cfg.Fault = w.opt.Broker
 	b.view = b.disk
 	if w.chance(0.3) {
@@ -187,13 +188,14 @@ func (b *brokerHost) perform() {
 		frames := out.Frames
 		out.Frames = nil
 		for _, f := range frames {
-			if len(f.Bytes) > 3 && wire.Type(f.Bytes[3]) == wire.TTurn {
-				w.check.turnSent(f.Peer, f.Bytes)
+			frame := slices.Concat(f.Bytes, f.Body)
+			if len(frame) > 3 && wire.Type(frame[3]) == wire.TTurn {
+				w.check.turnSent(f.Peer, frame)
 			}
 			if w.tracing() {
-				w.tracef("-> %s %s", f.Peer, describe(f.Bytes))
+				w.tracef("-> %s %s", f.Peer, describe(frame))
 			}
-			err := wire.Split(f.Bytes, nil, w.plan.FrameBytesMax, func(head, body []byte) error {
+			err := wire.Split(frame, nil, w.plan.FrameBytesMax, func(head, body []byte) error {
 				if w.chance(0.02) { // as between the parts of a long message
 					for _, beat := range b.core.Beats(b.clockUs()) {
 						_ = w.net.toNode(beat.Peer, beat.Bytes)

@@ -24,13 +24,14 @@ type checker struct {
 	calm bool // everything is healed: no request may fail
 
 	digests  map[place]uint64
-	entries  map[place][]byte      // encoded, as it was sent
-	copies   map[uint64]*copyState // by data id
-	acked    map[uint64]uint64     // cluster -> highest index acknowledged under ack all
-	safe     map[uint64]uint64     // cluster -> highest safe index of a serving broker
-	coreSafe uint64                // of this core, this history
-	coreIn   uint64                // the history
-	promised map[*nodeHost]uint64  // by process
+	entries  map[place][]byte           // encoded, as it was sent
+	turns    map[string]*wire.Assembler // of fragments, by peer
+	copies   map[uint64]*copyState      // by data id
+	acked    map[uint64]uint64          // cluster -> highest index acknowledged under ack all
+	safe     map[uint64]uint64          // cluster -> highest safe index of a serving broker
+	coreSafe uint64                     // of this core, this history
+	coreIn   uint64                     // the history
+	promised map[*nodeHost]uint64       // by process
 	before   map[*nodeHost]wire.Position
 	lastMs   int64 // the highest time that the broker has given to an entry or a read
 
@@ -43,7 +44,7 @@ type checker struct {
 type copyState struct{ last wire.Position }
 
 func (c *checker) init(w *world) {
-	*c = checker{w: w, digests: map[place]uint64{}, entries: map[place][]byte{}, copies: map[uint64]*copyState{},
+	*c = checker{w: w, turns: map[string]*wire.Assembler{}, digests: map[place]uint64{}, entries: map[place][]byte{}, copies: map[uint64]*copyState{},
 		acked: map[uint64]uint64{}, safe: map[uint64]uint64{}, promised: map[*nodeHost]uint64{}, reads: map[asked]wire.Position{}, before: map[*nodeHost]wire.Position{}}
 }
 
@@ -197,6 +198,16 @@ func (c *checker) turnSent(peer string, frame []byte) {
 		return
 	}
 	t, err := wire.DecodeTurn(body)
+	if c.turns[peer] == nil {
+		c.turns[peer] = &wire.Assembler{}
+	}
+	h, body, whole, err := c.turns[peer].Add(h, body)
+	if err != nil {
+		w.failf("the broker sent fragments that do not fit: %v", err)
+	}
+	if !whole {
+		return
+	}
 	if err != nil {
 		w.failf("the broker sent a turn that cannot be decoded: %v", err)
 		return

@@ -233,6 +233,7 @@ func (c *client) op(args []string) *op.Op {
 		}
 		o.Body = encode(args)
 	}
+	o.Lasting = len(o.Body)%4 == 0
 	if o.Kind != op.Read && w.chance(w.plan.OtherAcks) {
 		o.Ack = pick(w.rng, op.AckPrimary, 1, 2, op.AckAll)
 	}

@@ -16,6 +16,8 @@ const (
 	FrameBytesMax = 1 << 20
 	// FragmentBytes is how long these are: what is copied once more is then still in the cache.
 	FragmentBytes = 256 << 10
+	// FragmentCredit is after how many fragments of a message their receiver tells the sender so.
+	FragmentCredit = 4
 	// MessageBytesMax bounds a message put together from fragments.
 	MessageBytesMax = 3 << 30
 )

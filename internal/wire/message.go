@@ -219,14 +219,19 @@ type Chunk struct {
 
 func (m Chunk) Append(b []byte, h Header) []byte {
 	h.Type = TChunk
-	b = putU64(Begin(b), m.SnapID)
+	return Finish(append(m.AppendHead(Begin(b)), m.Records...), h)
+}
+
+// AppendHead appends a chunk's body up to its records, which follow.
+func (m Chunk) AppendHead(b []byte) []byte {
+	b = putU64(b, m.SnapID)
 	b = putU32(b, m.Number)
 	b = putBool(b, m.Last)
 	b = putU64(b, m.Digest)
 	b = putU64(b, m.KeysDone)
 	b = putU64(b, m.KeysTotal)
 	b = putU64(b, m.BytesTotal)
-	return Finish(putBytes(b, m.Records), h)
+	return putU32(b, uint32(len(m.Records)))
 }
 
 func DecodeChunk(body []byte) (m Chunk, err error) {

@@ -32,6 +32,11 @@ const entryHead = 4 + 1 + 1 + 1 + 1 + 2 + 2 + 8 + 8 + 8
 
 // AppendEntry appends e as it stands in the log window, in turns and in Entries.
 func AppendEntry(b []byte, e *Entry) []byte {
+	return append(AppendEntryHead(b, e), e.Body...)
+}
+
+// AppendEntryHead is AppendEntry without the body.
+func AppendEntryHead(b []byte, e *Entry) []byte {
 	b = putU32(b, uint32(len(e.Body)))
 	b = append(b, byte(e.Kind), e.DB, e.Proto)
 	b = putBool(b, e.NoTouch)
@@ -39,8 +44,7 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = putU16(b, 0)
 	b = putU64(b, e.Seed)
 	b = putU64(b, uint64(e.TimeMs))
-	b = putU64(b, e.Token)
-	return append(b, e.Body...)
+	return putU64(b, e.Token)
 }
 
 // NextEntry takes the first entry off b. Body aliases b.
@@ -115,10 +119,14 @@ func FinishTurn(b []byte, h Header) []byte {
 
 // AppendEntriesItem adds count consecutive entries, already encoded.
 func AppendEntriesItem(b []byte, count int, encoded []byte) []byte {
+	return append(AppendEntriesHead(b, count, len(encoded)), encoded...)
+}
+
+// AppendEntriesHead is AppendEntriesItem for entries of so many bytes that follow.
+func AppendEntriesHead(b []byte, count, bytes int) []byte {
 	b = putU8(b, uint8(ItemEntries))
 	b = putU32(b, uint32(count))
-	b = putU32(b, uint32(len(encoded)))
-	return append(b, encoded...)
+	return putU32(b, uint32(bytes))
 }
 
 func AppendReadItem(b []byte, r *Read) []byte {

@@ -188,7 +188,13 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	}
 	if h.Type == wire.TReject {
 		m, err := wire.DecodeReject(body)
+	part, fragment := h.Fragment()
 		switch {
+	if fragment && err == nil && (part+1)%wire.FragmentCredit == 0 {
+		reply := r.header()
+		reply.Seq = h.Seq
+		r.put(wire.Credit{UpTo: uint32(part + 1)}.Append(nil, reply))
+	}
 		case err != nil:
 			return Continue, ""
 		case m.Retry:

@@ -182,19 +182,19 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 		}
 		return Continue, ""
 	}
-	h, body, whole, err := r.assembler.Add(h, body)
-	if err != nil || !whole {
-		return Continue, ""
-	}
-	if h.Type == wire.TReject {
-		m, err := wire.DecodeReject(body)
 	part, fragment := h.Fragment()
-		switch {
+	h, body, whole, err := r.assembler.Add(h, body)
 	if fragment && err == nil && (part+1)%wire.FragmentCredit == 0 {
 		reply := r.header()
 		reply.Seq = h.Seq
 		r.put(wire.Credit{UpTo: uint32(part + 1)}.Append(nil, reply))
 	}
+	if err != nil || !whole {
+		return Continue, ""
+	}
+	if h.Type == wire.TReject {
+		m, err := wire.DecodeReject(body)
+		switch {
 		case err != nil:
 			return Continue, ""
 		case m.Retry:

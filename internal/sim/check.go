@@ -197,7 +197,6 @@ func (c *checker) turnSent(peer string, frame []byte) {
 		w.failf("the broker sent a turn that cannot be decoded: %v", err)
 		return
 	}
-	t, err := wire.DecodeTurn(body)
 	if c.turns[peer] == nil {
 		c.turns[peer] = &wire.Assembler{}
 	}
@@ -208,6 +207,7 @@ func (c *checker) turnSent(peer string, frame []byte) {
 	if !whole {
 		return
 	}
+	t, err := wire.DecodeTurn(body)
 	if err != nil {
 		w.failf("the broker sent a turn that cannot be decoded: %v", err)
 		return

@@ -545,7 +545,8 @@ func (c *Core) giveUpAll() {
 		r.held = nil
 	}
 	for _, n := range c.nodes {
-		for _, it := range n.reads.take() {
+		items, _, _ := n.reads.take()
+		for _, it := range items {
 			if it.op != nil {
 				c.answerError(it.op, errLoading)
 			}

@@ -201,6 +201,8 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 			c.entryReplyGone(n, id)
 		case wire.ReplyRead:
 			c.readReplied(n, id, reply)
+		case wire.ReplyLater:
+			n.reads.goesOn(id, c.nowUs)
 		}
 	}
 	if whole && n.reads.sent > 0 {

@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"slices"
+
 	"brainer/internal/op"
 )
 
@@ -11,6 +13,8 @@ type readItem struct {
 	id     uint64 // the read's id, or the entry's index
 	after  uint64 // executed behind this entry
 	timeMs int64
+
+	heardUs int64 // when the node said last that it goes on with this long one
 }
 
 // readQueue holds the items of one node in the order of asking. The first sent of them are with the
@@ -20,6 +24,8 @@ type readQueue struct {
 	base    []readItem // the memory that items lies in
 	sent    int
 	queries int // how many of the items are
+
+	later []readItem // long reads that the node executes beside its stream; their answers come any time
 }
 
 func (q *readQueue) push(it readItem) {
@@ -61,6 +67,31 @@ func (q *readQueue) pop(query bool, id uint64) (readItem, bool) {
 	return readItem{}, false
 }
 
+// goesOn notes that the node goes on with a long read beside its stream.
+func (q *readQueue) goesOn(id uint64, nowUs int64) {
+	for i := range q.later {
+		if q.later[i].id == id {
+			q.later[i].heardUs = nowUs
+			return
+		}
+	}
+	if it, ok := q.pop(false, id); ok {
+		it.heardUs = nowUs
+		q.later = append(q.later, it)
+	}
+}
+
+// popRead removes a read that the node has answered.
+func (q *readQueue) popRead(id uint64) (readItem, bool) {
+	for i, it := range q.later {
+		if it.id == id {
+			q.later = slices.Delete(q.later, i, i+1)
+			return it, true
+		}
+	}
+	return q.pop(false, id)
+}
+
 // answered removes the query for a kept reply, if there was one.
 func (q *readQueue) answered(index uint64) {
 	if q.queries > 0 {
@@ -68,11 +99,15 @@ func (q *readQueue) answered(index uint64) {
 	}
 }
 
-// take empties the queue.
-func (q *readQueue) take() []readItem {
-	items := q.items
+// take empties the queue. The first begun of the items are reads that the node was executing beside
+// its stream, the next sent are with it.
+func (q *readQueue) take() (items []readItem, begun, sent int) {
+	items, begun, sent = q.items, len(q.later), q.sent
+	if begun > 0 {
+		items = append(q.later, items...)
+	}
 	*q = readQueue{}
-	return items
+	return items, begun, sent
 }
 
 // routeRead sends a read to the primary of its first key, behind all that is ordered.
@@ -116,7 +151,7 @@ func (c *Core) holdOf(o *op.Op) uint64 {
 
 // readReplied takes the answer of a read; one that was asked elsewhere since is ignored.
 func (c *Core) readReplied(n *node, id uint64, reply []byte) {
-	it, ok := n.reads.pop(false, id)
+	it, ok := n.reads.popRead(id)
 	if !ok {
 		return
 	}
@@ -137,8 +172,8 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 
 // rerouteReads asks other nodes what n was asked. died says that n may have died of one of them.
 func (c *Core) rerouteReads(n *node, died bool) {
-	sent := n.reads.sent
-	for i, it := range n.reads.take() {
+	items, begun, sent := n.reads.take()
+	for i, it := range items {
 		if it.query {
 			if r := c.pending.at(it.id); r != nil && !r.replied && r.primary == n {
 				c.askAnother(it.id, r)
@@ -146,8 +181,9 @@ func (c *Core) rerouteReads(n *node, died bool) {
 			continue
 		}
 		o := it.op
-		if died && i < sent {
-			died = false // it executed the first that it has not answered, and none behind that
+		if died && i < begun+sent {
+			// Of those in its stream it executed the first that it has not answered, and none behind that.
+			died = i < begun
 			if o.Hold.Resent++; o.Hold.Resent > 1 {
 				c.pendingReads--
 				c.answerError(o, errReadLost)
@@ -199,6 +235,7 @@ func (c *Core) expireReads() {
 		}
 		clear(q.items[len(keep):])
 		q.items = keep
+		c.expireLater(n, limit)
 	}
 	for _, r := range c.pending.recs {
 		keep := r.held[:0]
@@ -213,6 +250,24 @@ func (c *Core) expireReads() {
 		clear(r.held[len(keep):])
 		r.held = keep
 	}
+}
+
+// expireLater looks after n's long reads. They may take their time as long as n goes on with them;
+// when it says nothing of one, the answer is lost, and it is asked for again.
+func (c *Core) expireLater(n *node, limitUs int64) {
+	q := &n.reads
+	q.later = slices.DeleteFunc(q.later, func(it readItem) bool {
+		switch {
+		case it.heardUs < limitUs:
+			c.pendingReads--
+			c.answerError(it.op, errReadTimeout)
+		case n.busyMs == 0 && it.heardUs < c.nowUs-c.cfg.DeadMs*1000:
+			c.askRead(n, it.op)
+		default:
+			return false
+		}
+		return true
+	})
 }
 
 // pick chooses the node for an operation: the primary of its first key; of a keyless one, of its

@@ -29,7 +29,7 @@ import (
 //	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
 //	n1 misses               what waits for it is lost
 //	n1 goes on              it answers at once again
-//	n1 goeson | n1 finishes it says that it goes on with its long reads (those of clients long1, long2 ...), or answers them
+//	n1 goeson | n1 finishes it says that it goes on with its long reads (of clients long1, long2 ...), or answers them
 //	n1 dies                 nobody is connected there any more
 //	n1 goodbye
 //	n1 busy MS | idle       what its heartbeats say
@@ -99,6 +99,8 @@ type player struct {
 	waiting     [][]byte
 	busyMs      uint32
 	beatUs      int64
+	later       []wire.Read // long reads that it has begun
+	laterAt     uint64
 }
 
 func (p *player) peer() string     { return fmt.Sprintf("%s/%d", p.id, p.session) }
@@ -291,6 +293,22 @@ func (s *script) nodeStep(p *player, words []string) {
 		s.work(p, has(words, "lost"), has(words, "one"))
 	case "misses":
 		p.waiting = nil
+	case "goeson", "finishes":
+		b := wire.BeginDone(nil)
+		for _, q := range p.later {
+			kind, reply := wire.ReplyLater, ""
+			if words[0] == "finishes" {
+				kind, reply = wire.ReplyRead, fmt.Sprintf("+%s from %s at %d\r\n", q.Body, p.id, p.laterAt)
+			}
+			b = wire.BeginReply(b, kind, q.ID)
+			start := len(b)
+			b = append(b, reply...)
+			wire.EndReply(b, start)
+		}
+		if words[0] == "finishes" {
+			p.later = nil
+		}
+		s.core.Receive(s.nowUs, p.peer(), wire.FinishDone(b, wire.DoneHead{Applied: p.pos, Part: true}, p.header()))
 	case "dies":
 		p.alive = false
 		p.waiting = nil
@@ -600,6 +618,12 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 				}
 			}
 		case wire.ItemRead:
+			if strings.HasPrefix(string(it.Read.Body), "long") {
+				it.Read.Body = append([]byte(nil), it.Read.Body...)
+				p.later, p.laterAt = append(p.later, it.Read), p.pos.Index
+				put(wire.ReplyLater, it.Read.ID, "")
+				continue
+			}
 			put(wire.ReplyRead, it.Read.ID, fmt.Sprintf("+%s from %s at %d\r\n", it.Read.Body, p.id, p.pos.Index))
 		case wire.ItemQuery:
 			if it.ID >= p.first && it.ID <= p.pos.Index {

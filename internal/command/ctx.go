@@ -25,6 +25,10 @@ type Ctx struct {
 	W       *resp.Writer
 	NoTouch bool // do not refresh the access time (CLIENT NO-TOUCH)
 
+	// A read that visits more than LaterFrom elements (0: none does) leaves a Later instead of a reply.
+	LaterFrom int
+	Later     *Later
+
 	// Faults are the panics that were answered with ErrInternal, for whoever counts and logs them.
 	Faults []Fault
 
@@ -123,13 +127,15 @@ func (c *Ctx) tooLong(size, more int64) bool {
 
 // replyTooLarge ends a reply that began at start and has grown beyond all measure.
 func (c *Ctx) replyTooLarge(start int) bool {
-	if len(c.W.B)-start <= cmp.Or(c.replyMax, replyBytesMax) {
+	if len(c.W.B)-start <= c.replyBytes() {
 		return false
 	}
 	c.W.B = c.W.B[:start]
 	c.W.Error(ErrReplyTooLarge)
 	return true
 }
+
+func (c *Ctx) replyBytes() int { return cmp.Or(c.replyMax, replyBytesMax) }
 
 // bool answers 1 or 0.
 func (c *Ctx) bool(yes bool) {

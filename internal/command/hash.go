@@ -1,6 +1,9 @@
 package command
 
-import "brainer/internal/keyspace"
+import (
+	"brainer/internal/keyspace"
+	"brainer/resp"
+)
 
 func hashRows() []Row {
 	return []Row{
@@ -211,7 +214,7 @@ func runHMGet(c *Ctx) {
 
 func runHGetAll(c *Ctx) {
 	h, _, ok := c.hash()
-	if !ok {
+	if !ok || c.takesLong(h.Len(), h.Bytes()) && c.begin(h.View(), bulkPair, mapHead) {
 		return
 	}
 	c.W.Map(h.Len())
@@ -224,7 +227,7 @@ func runHGetAll(c *Ctx) {
 
 func runHKeys(c *Ctx) {
 	h, _, ok := c.hash()
-	if !ok {
+	if !ok || c.takesLong(h.Len(), h.Bytes()) && c.begin(h.View(), bulkKey, arrayHead) {
 		return
 	}
 	c.W.Array(h.Len())
@@ -236,7 +239,7 @@ func runHKeys(c *Ctx) {
 
 func runHVals(c *Ctx) {
 	h, _, ok := c.hash()
-	if !ok {
+	if !ok || c.takesLong(h.Len(), h.Bytes()) && c.begin(h.View(), bulkField, arrayHead) {
 		return
 	}
 	c.W.Array(h.Len())
@@ -295,6 +298,17 @@ func runHScan(c *Ctx) {
 	}
 	if !o.parse(c, 3, false) {
 		return
+	}
+	if c.takesLong(min(o.count, h.Len()), 0) {
+		o := o.cloned()
+		if c.begin(h.ViewScan(o.cursor, o.count), func(w *resp.Writer, v *keyspace.View) int {
+			if !o.matches(v.Key()) {
+				return 0
+			}
+			return bulkPair(w, v)
+		}, scanHead(2)) {
+			return
+		}
 	}
 	var pairs [][]byte
 	next := h.Scan(o.cursor, o.count, func(field, value []byte) {

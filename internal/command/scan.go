@@ -1,10 +1,12 @@
 package command
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
 	"brainer/internal/keyspace"
+	"brainer/resp"
 )
 
 func scanRows() []Row {
@@ -40,6 +42,17 @@ func scanRows() []Row {
 }
 
 func runKeys(c *Ctx) {
+	if c.takesLong(c.KS.Len(c.DB, c.NowMs), 0) {
+		pattern := bytes.Clone(c.Args[1])
+		if c.begin(c.KS.ViewKeys(c.DB, c.NowMs), func(w *resp.Writer, v *keyspace.View) int {
+			if !matches(pattern, v.Key()) {
+				return 0
+			}
+			return bulkKey(w, v)
+		}, arrayHead) {
+			return
+		}
+	}
 	var keys [][]byte
 	c.KS.Each(c.DB, c.NowMs, func(key []byte, _ keyspace.Value) bool {
 		if matches(c.Args[1], key) {
@@ -67,6 +80,17 @@ func runScan(c *Ctx) {
 	o, ok := parseScanCursor(c, 1)
 	if !ok || !o.parse(c, 2, true) {
 		return
+	}
+	if c.takesLong(min(o.count, c.KS.Len(c.DB, c.NowMs)), 0) {
+		o := o.cloned()
+		if c.begin(c.KS.ViewScan(c.DB, o.cursor, o.count, c.NowMs), func(w *resp.Writer, v *keyspace.View) int {
+			if !o.matches(v.Key()) || o.typ != nil && !equalFold(o.typ, v.Value().Type.String()) {
+				return 0
+			}
+			return bulkKey(w, v)
+		}, scanHead(1)) {
+			return
+		}
 	}
 	var keys [][]byte
 	next := c.KS.Scan(c.DB, o.cursor, o.count, c.NowMs, func(key []byte, v keyspace.Value) {
@@ -123,6 +147,11 @@ func (o *scanOptions) parse(c *Ctx, i int, withType bool) (ok bool) {
 		}
 	}
 	return true
+}
+
+// cloned is o with memory of its own, for a Later.
+func (o *scanOptions) cloned() scanOptions {
+	return scanOptions{o.cursor, o.count, bytes.Clone(o.pattern), bytes.Clone(o.typ)}
 }
 
 func (o *scanOptions) matches(name []byte) bool {

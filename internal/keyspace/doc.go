@@ -34,5 +34,6 @@
 //
 // A snapshot marks every segment and walks them, while changes go on: a marked segment that is about
 // to change is copied first (snapshot.go). Nothing else is copied, and nothing waits. The marks of a big
-// hash are set when the walk, or a change, comes to its key.
+// hash are set when the walk, or a change, comes to its key. A view (view.go) does the same for one reader,
+// and keeps the order.
 package keyspace

@@ -42,6 +42,9 @@ func (h Hash) Len() int {
 	return h.packed.len()
 }
 
+// Bytes is about what the fields and their values count.
+func (h Hash) Bytes() int64 { return h.weight() }
+
 func (h Hash) weight() int64 {
 	if h.fields != nil {
 		return h.fields.weight

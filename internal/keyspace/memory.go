@@ -28,6 +28,7 @@ type memory struct {
 	graves []*table // dropped, their pages not yet freed
 
 	snaps [SnapshotsMax]*Snapshot
+	views [ViewsMax]*View
 }
 
 func newMemory() *memory {

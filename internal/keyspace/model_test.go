@@ -276,6 +276,11 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 			return // it may hold pages of its own
 		}
 	}
+	for _, v := range k.m.views {
+		if v != nil {
+			return // so may a view
+		}
+	}
 	if pages != k.m.used {
 		t.Fatalf("%d pages in use, memory has handed out %d", pages, k.m.used)
 	}

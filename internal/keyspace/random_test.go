@@ -23,6 +23,7 @@ type run struct {
 	step  int
 	snaps []*runningSnapshot
 	scans []*runningScan
+	views []*runningView
 
 	changed, expired int
 }
@@ -79,12 +80,19 @@ func (r *run) walk(steps int) {
 		r.operation()
 		r.advanceSnapshots()
 		r.advanceScans()
+		if len(r.views) < 4 && r.r.IntN(200) == 0 {
+			r.openView()
+		}
+		r.advanceViews()
 		if r.step%checkEvery == 0 {
 			r.check()
 		}
 	}
 	for len(r.snaps) > 0 {
 		r.advanceSnapshots()
+	}
+	for len(r.views) > 0 {
+		r.advanceViews()
 	}
 	r.check()
 	r.k.FlushAll()

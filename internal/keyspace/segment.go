@@ -22,7 +22,7 @@ type segment struct {
 	n        int32                 // slots in use
 	fill     int32                 // bytes used of the last page
 	live     int32                 // bytes of all entries
-	pending  uint32                // the snapshots that have not emitted this segment yet
+	pending  uint32                // the snapshots, and above them the views, that have not emitted this segment yet
 	slots    *[segmentSlots]uint32 // tag<<16 | page<<12 | offset; nil while empty
 	pages    [segmentPages]*page
 	side     []object // large values, long keys and containers; nil where free

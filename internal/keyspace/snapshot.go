@@ -3,7 +3,7 @@ package keyspace
 import "bytes"
 
 // SnapshotsMax is how many snapshots may run at once.
-const SnapshotsMax = 32
+const SnapshotsMax = 16
 
 // Record is one piece of a snapshot: a string, or a run of a hash's fields. Several runs of one key
 // may come, in any order and with other keys between them. Its slices are valid during emit.
@@ -290,13 +290,18 @@ func (t *table) nextMarked(pos *uint64, bit uint32) *segment {
 	return nil
 }
 
-// emitPending copies a marked segment for the snapshots that have not emitted it.
+// emitPending copies a marked segment for the snapshots and views that have not emitted it.
 func (t *table) emitPending(s *segment) {
 	pending := s.pending
 	s.pending = 0
 	for slot, sn := range t.m.snaps {
 		if pending&(1<<slot) != 0 && sn != nil {
 			sn.emitEarly(t, s)
+		}
+	}
+	for slot, v := range t.m.views {
+		if pending&(1<<(SnapshotsMax+slot)) != 0 && v != nil {
+			v.save(t, s)
 		}
 	}
 }

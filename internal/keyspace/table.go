@@ -69,7 +69,7 @@ func (t *table) find(hash uint64, key []byte) (s *segment, i int, ok bool) {
 	return nil, 0, false
 }
 
-// beforeChange lets snapshots take what they have not emitted yet. Every change of a segment begins here.
+// beforeChange lets snapshots and views take what they have not emitted yet. Every change of a segment begins here.
 func (t *table) beforeChange(s *segment) {
 	if s.pending != 0 {
 		t.emitPending(s)
@@ -136,6 +136,7 @@ func (t *table) place(hash uint64, size int) *segment {
 			continue
 		}
 		s := &segment{depth: head.depth}
+		t.beforeChange(last) // a view walks a range of one segment otherwise
 		last.next = s
 		t.segs++
 		return s

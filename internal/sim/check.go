@@ -61,6 +61,7 @@ type asked struct {
 // executed: a node has executed a read.
 func (c *checker) executed(n *nodeHost, id uint64, p wire.Position) {
 	c.reads[asked{n.session, n.turn, id}] = p
+	c.reads[asked{n.session, 0, id}] = p // a long one is answered outside of turns
 }
 
 // receivedDone notes the reads whose answers have come.

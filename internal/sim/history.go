@@ -395,7 +395,7 @@ const oracleSession = 1
 func newOracle(w *world) *oracle {
 	cfg := w.plan.Node
 	cfg.NodeID, cfg.Incarnation, cfg.Table, cfg.Rand = "oracle", 1, w.opt.Table, func() uint64 { return 1 }
-	cfg.RingBytesMax, cfg.StepBytes = 1<<20, 1<<20
+	cfg.RingBytesMax, cfg.StepBytes, cfg.SliceElements = 1<<20, 1<<20, 0
 	if !w.opt.Node.WallClock && w.opt.Node.OwnSeed == 0 {
 		cfg.Fault = replica.Fault{}
 	}

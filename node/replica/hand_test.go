@@ -168,6 +168,8 @@ func (h *hand) said() (said []string) {
 					said = append(said, fmt.Sprintf("%d: %s", id, text))
 				case wire.ReplyRead:
 					said = append(said, "read: "+text)
+				case wire.ReplyLater:
+					said = append(said, "read: later")
 				case wire.ReplyGone:
 					said = append(said, fmt.Sprintf("%d: gone", id))
 				}

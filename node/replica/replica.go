@@ -27,6 +27,7 @@ type Config struct {
 	ReclaimPerEntry int // expired keys freed with an entry
 	ReclaimPerTick  int // and with a TICK
 	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
+	SliceElements   int // a read that visits more is executed in slices of so many, with other work in between
 
 	// Progress, if there is one, counts what is executed, for whoever watches from another goroutine.
 	Progress *atomic.Uint64
@@ -45,7 +46,7 @@ func (c *Config) progressed() {
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
 func DefaultConfig() Config {
 	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, ChunkCredit: 8,
-		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20}
+		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, SliceElements: 2048}
 }
 
 // Fault plants mistakes, so that tests can show that they would be found.
@@ -91,8 +92,12 @@ type Replica struct {
 	reply   resp.Writer
 	args    [][]byte
 
+	laters    []*later
 	donations []*donation
 	load      *load
+
+	sliced    bool // Pump's last was for a long read
+	laterFrom int  // Ctx.LaterFrom of what is being executed
 
 	faults   uint64 // panics in commands
 	lateSnap uint64 // Fault.LateSnap: the snapshot that waits for an entry
@@ -128,7 +133,7 @@ func (r *Replica) clear() {
 	r.safe = 0
 	r.ring = ring{}
 	r.turn = turnState{}
-	r.donations = nil
+	r.laters, r.donations = nil, nil
 }
 
 // Open begins a session; the frame it puts out says hello.
@@ -137,6 +142,7 @@ func (r *Replica) Open(session uint64) {
 	r.session = session
 	r.assembler = wire.Assembler{}
 	r.turn = turnState{}
+	r.closeLaters()
 	r.closeDonations()
 	if r.load != nil {
 		r.load = nil
@@ -255,6 +261,7 @@ func (r *Replica) promise(epoch uint64, m wire.Prepare) {
 	}
 	r.promised, r.brokerRun, r.number = epoch, m.BrokerRun, m.Number
 	r.turn = turnState{}
+	r.closeLaters()
 	r.closeDonations()
 	r.report(0)
 }
@@ -292,7 +299,8 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 	}
 	r.reply.Reset(int(proto))
 	c := &r.ctx
-	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply, NoTouch: noTouch}
+	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply, NoTouch: noTouch,
+		LaterFrom: r.laterFrom}
 	if txn {
 		if err := command.RunTxn(c, r.cfg.Table, body); err != nil {
 			r.reply.Reset(int(proto))

@@ -54,9 +54,17 @@ func (r *Replica) beginDonation(id uint64) {
 	r.donations = append(r.donations, d)
 }
 
-// Pump makes one chunk for a joiner that has credit, and reports whether it did.
+// Pump does a piece of what waits for a pause: a slice of a long read and, in turn, a chunk for a
+// joiner that has credit. It reports whether there was any.
 func (r *Replica) Pump() bool {
 	r.begin()
+	if r.sliced = !r.sliced; r.sliced {
+		return r.maybeSlice() || r.maybeChunk()
+	}
+	return r.maybeChunk() || r.maybeSlice()
+}
+
+func (r *Replica) maybeChunk() bool {
 	for _, d := range r.donations {
 		if d.number < d.upTo {
 			r.putChunk(d)
@@ -139,6 +147,7 @@ func (r *Replica) beginLoad(m wire.Load) {
 		r.clusterID = m.ClusterID
 		return
 	}
+	r.closeLaters()
 	r.closeDonations()
 	r.clear()
 	r.load = &load{id: m.SnapID, cluster: m.ClusterID, position: m.Position}

@@ -86,8 +86,14 @@ func (r *Replica) Step() {
 		case wire.ItemRead:
 			q := &s.item.Read
 			r.reads++
+			if !q.Txn { // whose reads are of one moment
+				r.laterFrom = r.cfg.SliceElements
+			}
 			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
-			r.putReply(wire.ReplyRead, q.ID, r.reply.B)
+			r.laterFrom = 0
+			if !r.maybeBeginLater(q.ID) {
+				r.putReply(wire.ReplyRead, q.ID, r.reply.B)
+			}
 			if r.cfg.OnRead != nil {
 				r.cfg.OnRead(q.ID, r.pos)
 			}

@@ -407,8 +407,8 @@ func (n *Node) publish() {
 }
 
 func (n *Node) sendAll(dealer link.Dealer) error {
-	for _, frame := range n.replica.Out {
-		if err := wire.Split(frame, nil, wire.FrameBytesMax, dealer.SendJoined); err != nil {
+	for _, f := range n.replica.Out {
+		if err := wire.Split(f.Bytes, f.Tail, wire.FrameBytesMax, dealer.SendJoined); err != nil {
 			return err
 		}
 	}

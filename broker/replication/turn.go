@@ -60,7 +60,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		n.sent += uint64(count)
 		budget -= len(encoded) + len(tail)
 		b = wire.AppendEntriesHead(b, count, len(encoded)+len(tail))
-		if len(encoded) >= c.cfg.FragmentBytes {
+		if count == 1 && len(encoded) >= c.cfg.FragmentBytes {
 			views = append(views, view{len(b), encoded})
 			continue
 		}

@@ -428,7 +428,7 @@ func (o *oracle) run(era uint64, item func([]byte) []byte) []byte {
 	for o.r.Busy() {
 		o.r.Step()
 		for _, f := range o.r.Out {
-			_, body, _ := wire.Decode(f)
+			_, body, _ := wire.Decode(f.Joined())
 			d, err := wire.DecodeDone(body)
 			if err != nil {
 				panic("sim: the oracle does not answer")

@@ -228,21 +228,21 @@ func (n *nodeHost) endSession(why string, waitUs int64) {
 	})
 }
 
-func copyFrames(frames [][]byte) [][]byte {
-	out := make([][]byte, len(frames))
+func copyFrames(frames []replica.Frame) []replica.Frame {
+	out := make([]replica.Frame, len(frames))
 	for i, f := range frames {
-		out[i] = append([]byte(nil), f...)
+		out[i] = replica.Frame{Bytes: slices.Clone(f.Bytes), Tail: slices.Clone(f.Tail)}
 	}
 	return out
 }
 
 // send sends messages; it says whether the session goes on.
-func (n *nodeHost) send(frames [][]byte) bool {
+func (n *nodeHost) send(frames []replica.Frame) bool {
 	for _, f := range frames {
 		if n.w.tracing() {
-			n.w.tracef("%s -> %s", n.id, describe(f))
+			n.w.tracef("%s -> %s", n.id, describe(f.Joined()))
 		}
-		err := wire.Split(f, nil, n.w.plan.FrameBytesMax, func(head, body []byte) error {
+		err := wire.Split(f.Bytes, f.Tail, n.w.plan.FrameBytesMax, func(head, body []byte) error {
 			return n.data.toBroker(slices.Concat(head, body))
 		})
 		if err != nil {

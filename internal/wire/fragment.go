@@ -68,6 +68,11 @@ func Split(m, tail []byte, frameBytesMax int, emit func(head, body []byte) error
 	return nil
 }
 
+// Join makes one message of a finished frame and what its body goes on with.
+func Join(m, tail []byte) []byte {
+	return Finish(append(append(make([]byte, 0, len(m)+len(tail)), m...), tail...), header(m))
+}
+
 // Assembler puts fragments together again. One serves one direction of one session. A message of
 // which a fragment is missing is dropped whole.
 type Assembler struct {

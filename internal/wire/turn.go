@@ -284,6 +284,11 @@ func EndReply(b []byte, start int) {
 	binary.LittleEndian.PutUint32(b[start-4:], uint32(len(b)-start))
 }
 
+// EndReplyTail is EndReply for a reply of so many bytes that are not in b: they follow behind the frame.
+func EndReplyTail(b []byte, start, bytes int) {
+	binary.LittleEndian.PutUint32(b[start-4:], uint32(bytes))
+}
+
 // Done iterates over a received Done.
 type Done struct {
 	DoneHead

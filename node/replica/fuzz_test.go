@@ -16,7 +16,7 @@ func FuzzLoadRecords(f *testing.F) {
 		do("HSET", "h", "a", "1", "b", "2"), do("PEXPIRE", "h", "5000"), entry(7, "WATCH", "k", "none"), do("SET", "k", "z"))
 	donor.send(snapshot(5))
 	donor.r.Pump()
-	_, body, _ := wire.Decode(donor.r.Out[0])
+	_, body, _ := wire.Decode(donor.r.Out[0].Bytes)
 	m, err := wire.DecodeChunk(body)
 	if err != nil {
 		f.Fatal(err)

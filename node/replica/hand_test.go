@@ -147,7 +147,7 @@ func (h *hand) give(frame []byte) (said []string) {
 
 func (h *hand) said() (said []string) {
 	for _, f := range h.r.Out {
-		head, body, err := wire.Decode(f)
+		head, body, err := wire.Decode(f.Joined())
 		if err != nil {
 			h.t.Fatal(err)
 		}

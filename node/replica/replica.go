@@ -27,6 +27,7 @@ type Config struct {
 	ReclaimPerEntry int // expired keys freed with an entry
 	ReclaimPerTick  int // and with a TICK
 	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
+	TailBytes       int // or with a reply of that many, which is sent from where it lies
 	SliceElements   int // a read that visits more is executed in slices of so many, with other work in between
 
 	// Progress, if there is one, counts what is executed, for whoever watches from another goroutine.
@@ -46,7 +47,7 @@ func (c *Config) progressed() {
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
 func DefaultConfig() Config {
 	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, ChunkCredit: 8,
-		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, SliceElements: 2048}
+		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, SliceElements: 2048}
 }
 
 // Fault plants mistakes, so that tests can show that they would be found.
@@ -89,6 +90,7 @@ type Replica struct {
 	watches watches
 	turn    turnState
 	done    []byte
+	tail    []byte // the large reply that ends done
 	reply   resp.Writer
 	args    [][]byte
 
@@ -105,7 +107,18 @@ type Replica struct {
 	reads    uint64 // answered since the start
 
 	// Out is the frames to send, in order. They are valid until the next call.
-	Out [][]byte
+	Out []Frame
+}
+
+// Frame is a message, and what its body goes on with: bytes that were not copied.
+type Frame struct{ Bytes, Tail []byte }
+
+// Joined returns the message in one piece.
+func (f Frame) Joined() []byte {
+	if len(f.Tail) == 0 {
+		return f.Bytes
+	}
+	return wire.Join(f.Bytes, f.Tail)
 }
 
 // New returns an empty replica.
@@ -158,7 +171,7 @@ func (r *Replica) begin() {
 	r.Out = r.Out[:0]
 }
 
-func (r *Replica) put(frame []byte) { r.Out = append(r.Out, frame) }
+func (r *Replica) put(frame []byte) { r.Out = append(r.Out, Frame{Bytes: frame}) }
 
 func (r *Replica) header() wire.Header {
 	return wire.Header{Epoch: r.promised, Session: r.session}
@@ -235,7 +248,7 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 		}
 	case wire.TCredit:
 		if m, err := wire.DecodeCredit(body); err == nil && m.SnapID == 0 {
-			r.turn.credited = m.UpTo
+			r.turn.credited = min(m.UpTo, r.turn.parts)
 		} else if err == nil {
 			r.addCredit(m)
 		}

@@ -132,7 +132,7 @@ func TestRingKeepsEntriesForABrokerThatRestarts(t *testing.T) {
 	}
 	h.send()
 	h.r.Receive(wire.Fetch{From: 1}.Append(nil, h.head()))
-	_, body, err := wire.Decode(h.r.Out[0])
+	_, body, err := wire.Decode(h.r.Out[0].Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}

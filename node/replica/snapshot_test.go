@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -31,7 +32,7 @@ func (x *transfer) step() bool {
 		return false
 	}
 	for _, f := range x.donor.r.Out {
-		_, body, err := wire.Decode(f)
+		_, body, err := wire.Decode(f.Joined())
 		if err != nil {
 			x.t.Fatal(err)
 		}
@@ -43,8 +44,8 @@ func (x *transfer) step() bool {
 			continue
 		}
 		x.joiner.r.Receive(m.Append(nil, x.joiner.head()))
-		for _, answer := range append([][]byte(nil), x.joiner.r.Out...) {
-			h, body, _ := wire.Decode(answer)
+		for _, answer := range slices.Clone(x.joiner.r.Out) {
+			h, body, _ := wire.Decode(answer.Joined())
 			switch h.Type {
 			case wire.TCredit:
 				c, _ := wire.DecodeCredit(body)
@@ -221,7 +222,7 @@ func TestTimeTravelsWithTheSnapshot(t *testing.T) {
 	for x := begin(t, donor, joiner, 5); x.step(); {
 	}
 	joiner.r.Receive(wire.Prepare{BrokerRun: 9, Number: 1}.Append(nil, joiner.head()))
-	_, body, _ := wire.Decode(joiner.r.Out[0])
+	_, body, _ := wire.Decode(joiner.r.Out[0].Bytes)
 	m, err := wire.DecodePositionReport(body)
 	if err != nil || m.LastMs != donor.nowMs {
 		t.Errorf("it reports time %d, the entry had %d (%v)", m.LastMs, donor.nowMs, err)

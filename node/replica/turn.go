@@ -19,16 +19,23 @@ type turnState struct {
 	finished uint64 // number of the last turn that is done
 
 	frameBytes int
-	parts      uint32 // of the answer, that were sent
-	credited   uint32 // of these, that the broker has received
+	parts      uint32           // of the answer, that were sent
+	credited   uint32           // of these, that the broker has received
+	partBytes  [partsMax]uint64 // of all parts before that number, modulo partsMax
 }
 
-// partsMax bounds the parts of an answer that are on their way, each of about StepBytes: a turn with
-// large replies goes on as the broker receives them.
-const partsMax = 16
+// These bound the parts of an answer that are on their way (but for one, which may be as large as a
+// value): a turn with large replies goes on as the broker receives them.
+const (
+	partsMax     = 64
+	partBytesMax = 16 << 20
+)
 
 // Busy reports whether a turn waits for Step.
-func (r *Replica) Busy() bool { return r.turn.busy && r.turn.parts-r.turn.credited < partsMax }
+func (r *Replica) Busy() bool {
+	s := &r.turn
+	return s.busy && s.parts-s.credited < partsMax && s.partBytes[s.parts%partsMax]-s.partBytes[s.credited%partsMax] < partBytesMax
+}
 
 // beginTurn accepts a turn that follows what is applied, or overlaps it. It returns why the session
 // cannot go on, "" if it can.
@@ -65,7 +72,7 @@ func (r *Replica) Step() {
 	r.done = wire.BeginDone(r.done[:0])
 	part := false
 	for {
-		if len(r.done) >= r.cfg.StepBytes {
+		if len(r.done) >= r.cfg.StepBytes || len(r.tail) > 0 {
 			part = true
 			break
 		}
@@ -110,13 +117,17 @@ func (r *Replica) Step() {
 	h := r.header()
 	h.Seq = s.header.Seq
 	if part {
+		bytes := s.partBytes[s.parts%partsMax] + uint64(len(r.done)+len(r.tail))
 		s.parts++
+		s.partBytes[s.parts%partsMax] = bytes
 	} else {
 		s.finished = h.Seq
 		s.busy = false
 		s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
 	}
-	r.put(wire.FinishDone(r.done, wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}, h))
+	done := wire.FinishDone(r.done, wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}, h)
+	r.Out = append(r.Out, Frame{Bytes: done, Tail: r.tail})
+	r.tail = nil
 	if cap(r.done) > 4*r.cfg.StepBytes {
 		r.done = nil
 	}
@@ -157,8 +168,13 @@ func (r *Replica) stepEntry() {
 func (r *Replica) putReply(kind wire.ReplyKind, id uint64, reply []byte) {
 	r.done = wire.BeginReply(r.done, kind, id)
 	start := len(r.done)
-	r.done = append(r.done, reply...)
-	wire.EndReply(r.done, start)
+	if len(reply) < r.cfg.TailBytes {
+		r.done = append(r.done, reply...)
+		wire.EndReply(r.done, start)
+		return
+	}
+	r.tail = reply
+	wire.EndReplyTail(r.done, start, len(reply))
 }
 
 // answerQuery sends the kept reply of an entry whose primary was another node.

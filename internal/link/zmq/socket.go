@@ -52,6 +52,7 @@ func (s *socket) leave() { s.inUse.Store(false) }
 
 // open puts a duplicate of ZMQ_FD into Go's poller.
 func (s *socket) open() error {
+	keepMemory() // each time is as good as once
 	zfd, err := s.soc.GetFd()
 	if err != nil {
 		return fmt.Errorf("get ZMQ_FD: %w", err)

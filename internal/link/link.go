@@ -64,6 +64,12 @@ type Dealer interface {
 	Close() error
 }
 
+// Refuser is a Dealer that may learn why its connection will not come about.
+type Refuser interface {
+	// Refused is nil as long as it may still come about.
+	Refused() error
+}
+
 // Transport makes links. Options that hold for every link (CURVE keys, limits) belong to it.
 type Transport interface {
 	Bind(endpoint string) (Router, error)

@@ -4,7 +4,10 @@ import "brainer/internal/link"
 
 // dealer is one session. Its queue has no limit of its own: link.ErrAgain from Send is about the
 // connection alone.
-type dealer struct{ *socket }
+type dealer struct {
+	*socket
+	handshake handshake
+}
 
 func (d *dealer) Recv() ([]byte, error) {
 	d.enter()
@@ -46,5 +49,7 @@ func (d *dealer) Close() error {
 	if d.closed {
 		return nil
 	}
-	return d.close()
+	err := d.close()
+	d.handshake.close()
+	return err
 }

@@ -16,6 +16,7 @@ const peersMax = 16384
 type router struct {
 	*socket
 	guard *ipcGuard
+	gate  *gate             // nil: whoever reaches the endpoint may send
 	peers map[string]string // interned, so that receiving from a known peer allocates no string
 }
 
@@ -43,15 +44,24 @@ func (r *router) Recv() (string, []byte, error) {
 	if r.closed {
 		return "", nil, link.ErrClosed
 	}
-	id, err := r.recvFrame()
-	if err != nil {
-		return "", nil, err
+	for {
+		id, err := r.recvFrame()
+		if err != nil {
+			return "", nil, err
+		}
+		body, admitted := []byte(nil), true
+		if r.gate == nil {
+			body, err = r.recvBody()
+		} else {
+			body, admitted, err = r.gate.recvBody(r.socket)
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		if admitted {
+			return r.intern(id), body, nil
+		}
 	}
-	body, err := r.recvBody()
-	if err != nil {
-		return "", nil, err
-	}
-	return r.intern(id), body, nil
 }
 
 func (r *router) intern(id []byte) string {

@@ -13,6 +13,7 @@
 //   - LINGER 0, non-blocky context: closing never waits for an unreachable peer;
 //   - RECONNECT_IVL -1 and IMMEDIATE 1 on dealers: a session is one connection, so nothing stale is
 //     ever delivered to a broker that was bound later;
+//   - CURVE on tcp, with a ZAP handler in the same context: without one libzmq lets every key in;
 //   - MAXMSGSIZE: the peer announces the length, the receiver allocates it, also before any authentication;
 //   - one body frame per message: multipart costs a third of the throughput, and an error between
 //     frames leaves a socket in mid-message.
@@ -23,8 +24,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"brainer/internal/curve"
 	"brainer/internal/link"
 
 	zmq4 "github.com/pebbe/zmq4"
@@ -44,6 +47,9 @@ const (
 type Options struct {
 	MaxMsgBytes int64 // largest body, both ways; a peer that sends a larger one is disconnected
 	IOThreads   int   // libzmq's, 1 when 0
+
+	// Curve secures tcp endpoints; nil: they are open to everybody.
+	Curve *curve.Config
 }
 
 // Transport makes links in a ZeroMQ context of its own; inproc endpoints are visible inside it only.
@@ -52,9 +58,13 @@ type Transport struct {
 	opts Options
 	ctx  *zmq4.Context // referenced for as long as a link is: its finalizer would terminate it
 
-	mu     sync.Mutex
-	open   int // links not closed yet
-	closed bool
+	monitors atomic.Uint64 // made so far, for their names
+
+	mu         sync.Mutex
+	open       int // links not closed yet
+	closed     bool
+	zap        *zap         // from the first secured Bind on
+	attendants []*attendant // that count the handshakes which fail
 }
 
 var _ link.Transport = (*Transport)(nil)
@@ -99,8 +109,17 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 		}
 	}
 	s, err := t.newSocket(zmq4.ROUTER, endpoint)
+	r := &router{socket: s, guard: guard, peers: make(map[string]string)}
 	if err == nil {
+		secured := false
 		err = profile(s.soc.SetRouterMandatory(1), s.soc.SetBacklog(backlog))
+		if err == nil {
+			secured, err = t.secureBound(s, endpoint)
+		}
+		if err == nil && secured {
+			r.gate = &gate{curve: t.opts.Curve}
+			err = t.countFailures(s)
+		}
 		if err == nil {
 			err = guard.bind(func() error { return bindError(s.soc.Bind(endpoint)) })
 		}
@@ -110,6 +129,9 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 		if err == nil {
 			err = s.open()
 		}
+		if err == nil && secured {
+			err = t.selfTest(s.endpoint)
+		}
 		if err != nil {
 			s.close()
 		}
@@ -118,7 +140,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 		guard.release()
 		return nil, err
 	}
-	return &router{socket: s, guard: guard, peers: make(map[string]string)}, nil
+	return r, nil
 }
 
 // Dial starts to connect and returns at once: Send says link.ErrAgain until the connection stands,
@@ -134,7 +156,16 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
+	d := &dealer{socket: s}
 	err = profile(s.soc.SetIdentity(routingID), s.soc.SetImmediate(true), s.soc.SetReconnectIvl(-1))
+	if err == nil && isTCP(endpoint) {
+		if d.handshake.secured = t.opts.Curve.Dials(); d.handshake.secured {
+			err = secureDialled(s, t.opts.Curve.Own, t.opts.Curve.Server)
+		}
+		if err == nil {
+			d.handshake.monitor, err = t.handshakeMonitor(s)
+		}
+	}
 	if err == nil {
 		err = dialError(s.soc.Connect(endpoint))
 	}
@@ -143,23 +174,26 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 	}
 	if err != nil {
 		s.close()
+		d.handshake.close()
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
-	return &dealer{socket: s}, nil
+	return d, nil
 }
 
 // Close ends the context. The links' owners close them first: with one open it fails at once rather
 // than wait for ever.
 func (t *Transport) Close() error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
+	closed, open := t.closed, t.open
+	t.closed = t.closed || t.open == 0
+	t.mu.Unlock()
+	switch {
+	case closed:
 		return nil
+	case open > 0:
+		return fmt.Errorf("close ZeroMQ transport: %d links are still open", open)
 	}
-	if t.open > 0 {
-		return fmt.Errorf("close ZeroMQ transport: %d links are still open", t.open)
-	}
-	t.closed = true
+	t.stopAttendants()
 	ended := make(chan error, 1)
 	go func() { ended <- t.ctx.Term() }() // ends with Term, or with the process
 	select {

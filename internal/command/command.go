@@ -85,8 +85,9 @@ type Command struct {
 	Sub               []*Command
 }
 
-// KeyHash names a key of a database in 64 bits, for the primary and for holding reads. It is also
-// the hash that orders SCAN: keyspace uses the same function of the key.
+// KeyHash names a key of a database in 64 bits, for the primary and for holding reads. It is the same
+// everywhere and has no secret: who makes keys that collide has them answered by one node, and held
+// for each other's writes. Where keys lie is decided by another one, in internal/keyspace.
 func KeyHash(db int, key []byte) uint64 {
 	return xxhash.Sum64(key) + uint64(db)*0x9e3779b97f4a7c15
 }

@@ -6,10 +6,12 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
 )
 
-// collidingKeys are different keys with one xxhash64, as somebody who means harm can make them: the
-// second of two words is chosen to bring the hash's state to where the first key had it.
+// collidingKeys are different keys with one xxhash64, which places keys at the broker and once did here
+// too: the second of two words is chosen to bring the hash's state to where the first key had it.
 func collidingKeys(n int) [][]byte {
 	const p1, p2, p4, p5 = 11400714785074694791, 14029467366897019727, 9650029242287828579, 2870177450012600261
 	inverse := func(a uint64) uint64 {
@@ -34,13 +36,67 @@ func collidingKeys(n int) [][]byte {
 	return keys
 }
 
+// probes is how many entries are compared to find every one of the table's.
+func (t *table) probes() (n int) {
+	for it := t.from(0); it.next(); {
+		for s := t.head(it.hash); s != nil; s = s.next {
+			tag := s.tag(it.hash)
+			for i := s.lowerBound(tag); i < int(s.n) && s.slots[i]>>16 == tag; i++ {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func TestKeysThatWereMadeToCollideCostNoMoreThanOthers(t *testing.T) {
+	const n = 20_000
+	k := New()
+	k.SetSeed(1)
+	for i, key := range collidingKeys(n) {
+		if i > 0 && xxhash.Sum64(key) != xxhash.Sum64(collidingKeys(1)[0]) {
+			t.Fatal("these keys do not collide")
+		}
+		k.SetString(0, key, []byte("v"), 0, 1000)
+		w := k.HashForWrite(1, []byte("hash"), 1000)
+		w.Set(key, []byte("v"))
+	}
+	h, _ := k.Peek(1, []byte("hash"), 1000)
+	for what, tb := range map[string]*table{"keys": k.dbs[0], "fields": h.Hash.fields} {
+		if probes := tb.probes(); probes < n || probes > n+n/10 {
+			t.Errorf("%d %s are found with %d comparisons", n, what, probes)
+		}
+	}
+}
+
+func TestTheSeedDecidesTheOrder(t *testing.T) {
+	order := func(seed uint64) (keys string) {
+		k := New()
+		k.SetSeed(seed)
+		for i := range 100 {
+			k.SetString(0, fmt.Append(nil, i), nil, 0, 1000)
+		}
+		k.Each(0, 1000, func(key []byte, _ Value) bool {
+			keys += string(key) + " "
+			return true
+		})
+		return keys
+	}
+	if order(1) != order(1) {
+		t.Error("one seed, two orders")
+	}
+	if order(1) == order(2) {
+		t.Error("two seeds, one order")
+	}
+}
+
 func TestKeysThatCollideAreKeptApart(t *testing.T) {
 	keys := collidingKeys(1600)
-	if hashOf(keys[0]) != hashOf(keys[1599]) {
-		t.Fatal("these keys do not collide")
-	}
+	testMask = 0
+	defer func() { testMask = ^uint64(0) }()
 	r := rand.New(rand.NewPCG(1, 1))
 	k, m := New(), newModel()
+	k.m.mask = testMask
 	h := &modelValue{typ: TypeHash, accessed: 1}
 	m[1]["hash"] = h
 	for i, key := range keys {
@@ -60,6 +116,7 @@ func TestKeysThatCollideAreKeptApart(t *testing.T) {
 	}
 
 	sn, got := k.BeginSnapshot(), New()
+	got.m.mask = testMask
 	want := m.clone()
 	done := false
 	for i, at := range r.Perm(len(keys)) {

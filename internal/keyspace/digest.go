@@ -6,6 +6,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
+// contentHash is of what is compared between copies, not of what is looked up.
+func contentHash(b []byte) uint64 { return xxhash.Sum64(b) }
+
 // StateDigest is a digest of everything that exists at nowMs: keys, types, encodings, values,
 // deadlines. It does not depend on layout or history, nor on access times.
 func (k *Keyspace) StateDigest(nowMs int64) uint64 {
@@ -25,7 +28,7 @@ func (k *Keyspace) RangeDigest(db int, fromHash, toHash uint64, nowMs int64) uin
 			continue
 		}
 		var head [11]byte
-		v := valueOf(it.s, &it.e)
+		v := valueOf(it.t, it.s, &it.e)
 		head[0], head[1], head[2] = byte(db), byte(v.Type), byte(v.Encoding())
 		binary.LittleEndian.PutUint64(head[3:], uint64(v.DeadlineMs))
 		d.Reset()

@@ -6,10 +6,11 @@
 // # Order
 //
 // Everything that is seen in an order is seen in one that follows from the state alone, never from its
-// history or from memory: keys by xxhash64 (then by their bytes), the fields of a hashtable likewise,
+// history or from memory: keys by their hash (then by their bytes), the fields of a hashtable likewise,
 // those of a listpack as they were inserted. So SCAN's cursors, RANDOMKEY and HGETALL agree on a copy
-// that was loaded from a snapshot. Somebody who makes keys with one hash, which is not hard, makes
-// each access to them slow (not wrong, and the directory stays small).
+// that was loaded from a snapshot. The hash is SipHash with a seed (SetSeed), which all copies of one
+// history share and no client knows: nobody can make keys that collide. Were there any, each access to them would
+// be slow, not wrong, and the directory would stay small.
 //
 // # Memory
 //

@@ -11,10 +11,11 @@ type Hash struct {
 	packed packed
 	fields *table // instead of packed
 	form   Form
+	m      *memory
 }
 
-func hashAt(s *segment, e *entry) Hash {
-	h := Hash{form: e.form()}
+func hashAt(m *memory, s *segment, e *entry) Hash {
+	h := Hash{form: e.form(), m: m}
 	switch o := e.object(s).(type) {
 	case nil:
 		h.packed = packed(e.value(s))
@@ -66,7 +67,7 @@ func (h Hash) Get(field []byte) ([]byte, bool) {
 		_, _, _, value, ok := h.packed.find(field)
 		return value, ok
 	}
-	s, i, ok := h.fields.find(hashOf(field), field)
+	s, i, ok := h.fields.find(h.m.hashOf(field), field)
 	if !ok {
 		return nil, false
 	}
@@ -138,7 +139,7 @@ func (h Hash) Scan(cursor uint64, count int, visit func(field, value []byte)) (n
 	}
 	seen := scanStep{cursor: cursor, count: count}
 	h.packed.each(func(f, v []byte) bool {
-		hash := hashOf(f)
+		hash := h.m.hashOf(f)
 		if hash>>cursorShift < cursor {
 			return true
 		}

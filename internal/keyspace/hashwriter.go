@@ -21,7 +21,7 @@ func (w *HashWriter) Hash() Hash {
 		return Hash{}
 	}
 	mustBe(p.e.typ(), TypeHash)
-	return hashAt(p.s, &p.e)
+	return hashAt(w.k.m, p.s, &p.e)
 }
 
 // Set gives field a value and tells whether the field is new. Neither may be storage of this keyspace.
@@ -33,7 +33,7 @@ func (w *HashWriter) Set(field, value []byte) bool {
 	mustBe(p.e.typ(), TypeHash)
 	p.e.touch(w.nowMs)
 	isNew := w.k.setField(&p, w.key, field, value)
-	w.k.changed(changeField, w.db, w.key, p.hash, mix(hashOf(field), hashOf(value)))
+	w.k.changed(changeField, w.db, w.key, p.hash, mix(contentHash(field), contentHash(value)))
 	return isNew
 }
 
@@ -47,7 +47,7 @@ func (w *HashWriter) Delete(field []byte) bool {
 	if !w.k.deleteField(&p, field, w.nowMs) {
 		return false
 	}
-	w.k.changed(changeFieldGone, w.db, w.key, p.hash, hashOf(field))
+	w.k.changed(changeFieldGone, w.db, w.key, p.hash, contentHash(field))
 	return true
 }
 
@@ -67,7 +67,7 @@ func (p *spot) find(key []byte) {
 
 // setField gives a field of the hash at p a value; it turns the hash into a larger form where it must.
 func (k *Keyspace) setField(p *spot, key, field, value []byte) bool {
-	h := hashAt(p.s, &p.e)
+	h := hashAt(k.m, p.s, &p.e)
 	if h.fields != nil {
 		p.t.beforeChange(p.s)
 		old, exists := h.fields.setField(field, value)
@@ -95,7 +95,7 @@ func (k *Keyspace) setField(p *spot, key, field, value []byte) bool {
 		b = append(b, h.packed[end:]...)
 	} else {
 		if h.form == formHashtable {
-			at = h.packed.sortedPlace(field)
+			at = h.packed.sortedPlace(k.m, field)
 		}
 		b = append(b, h.packed[:at]...)
 		b = appendString(appendString(b, field), value)
@@ -117,12 +117,12 @@ func fieldDelta(field, value []byte, oldBytes int64, exists bool) int64 {
 
 // toHashtable ends the listpack encoding; room is what is about to be added.
 func (k *Keyspace) toHashtable(p *spot, key []byte, room int) {
-	h := hashAt(p.s, &p.e)
+	h := hashAt(k.m, p.s, &p.e)
 	if h.packed.len() >= packedFieldsMax || len(h.packed)+room+10 > packedBytesMax {
 		k.toTable(p, key)
 		return
 	}
-	k.scratch = h.packed.inHashOrder(k.scratch[:0])
+	k.scratch = h.packed.inHashOrder(k.m, k.scratch[:0])
 	mt := p.e.meta()
 	mt.form = formHashtable
 	copy(p.t.rewrite(p.hash, p.s, p.i, mt, len(k.scratch), nil, true), k.scratch)
@@ -132,7 +132,7 @@ func (k *Keyspace) toHashtable(p *spot, key []byte, room int) {
 // toTable gives the hash a table of its own.
 func (k *Keyspace) toTable(p *spot, key []byte) {
 	t := newTable(k.m, false)
-	h := hashAt(p.s, &p.e)
+	h := hashAt(k.m, p.s, &p.e)
 	h.packed.each(func(field, value []byte) bool {
 		t.setField(field, value)
 		return true
@@ -145,7 +145,7 @@ func (k *Keyspace) toTable(p *spot, key []byte) {
 
 // setField returns the length of the old value.
 func (t *table) setField(field, value []byte) (oldBytes int64, exists bool) {
-	hash := hashOf(field)
+	hash := t.m.hashOf(field)
 	s, i, exists := t.find(hash, field)
 	if !exists {
 		copy(t.insert(hash, field, meta{}, len(value), nil), value)
@@ -159,9 +159,9 @@ func (t *table) setField(field, value []byte) (oldBytes int64, exists bool) {
 }
 
 func (k *Keyspace) deleteField(p *spot, field []byte, nowMs int64) bool {
-	h := hashAt(p.s, &p.e)
+	h := hashAt(k.m, p.s, &p.e)
 	if h.fields != nil {
-		hash := hashOf(field)
+		hash := k.m.hashOf(field)
 		s, i, ok := h.fields.find(hash, field)
 		if !ok {
 			return false

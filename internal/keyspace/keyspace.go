@@ -32,6 +32,15 @@ func New() *Keyspace {
 	return k
 }
 
+// SetSeed gives the keyspace, which must be empty, the secret that keys are placed by. Copies that are
+// to be equal, and to iterate in the same order, need the same.
+func (k *Keyspace) SetSeed(seed uint64) {
+	if k.TotalKeys() > 0 {
+		panic("keyspace: a seed for keys that are placed already")
+	}
+	k.m.key0, k.m.key1 = seed, mix(seed, 0)
+}
+
 // SetHooks installs who is told of changes.
 func (k *Keyspace) SetHooks(h Hooks) { k.hooks = h }
 
@@ -44,22 +53,22 @@ type spot struct {
 	e    entry
 }
 
-func (p *spot) value() Value { return valueOf(p.s, &p.e) }
+func (p *spot) value() Value { return valueOf(p.t, p.s, &p.e) }
 
-func valueOf(s *segment, e *entry) Value {
+func valueOf(t *table, s *segment, e *entry) Value {
 	v := Value{Type: e.typ(), form: e.form(), DeadlineMs: e.due(), AccessSec: e.access()}
 	switch v.Type {
 	case TypeString:
 		v.String = e.value(s)
 	case TypeHash:
-		v.Hash = hashAt(s, e)
+		v.Hash = hashAt(t.m, s, e)
 	}
 	return v
 }
 
 func (k *Keyspace) find(db int, key []byte) (p spot, ok bool) {
 	p.t = k.dbs[db]
-	p.hash = hashOf(key)
+	p.hash = k.m.hashOf(key)
 	p.s, p.i, ok = p.t.find(p.hash, key)
 	if ok {
 		p.e = p.t.decode(p.s.at(p.i))
@@ -89,7 +98,7 @@ func (k *Keyspace) expire(db int, key []byte, p *spot) {
 
 // remove takes the key out of its database.
 func (k *Keyspace) remove(p *spot) {
-	p.t.weight -= weightOf(p.s, &p.e)
+	p.t.weight -= p.t.weightOf(p.s, &p.e)
 	p.t.setDue(p.hash, p.e.due(), 0)
 	p.t.remove(p.hash, p.s, p.i)
 }
@@ -110,10 +119,10 @@ func (t *table) setDue(hash uint64, old, ms int64) {
 }
 
 // weightOf is what an entry counts besides its deadline.
-func weightOf(s *segment, e *entry) int64 {
+func (t *table) weightOf(s *segment, e *entry) int64 {
 	n := keyWeight + int64(len(e.key(s)))
 	if e.typ() == TypeHash {
-		h := hashAt(s, e)
+		h := hashAt(t.m, s, e)
 		return n + h.weight()
 	}
 	return n + int64(len(e.value(s)))
@@ -189,7 +198,7 @@ func (k *Keyspace) Rename(srcDB int, src []byte, dstDB int, dst []byte, nowMs in
 	k.remove(&p)
 	k.changed(changeDelete, srcDB, src, p.hash, 0)
 	k.settle(dstDB, dst, mt, v)
-	k.changed(changeMove, dstDB, dst, hashOf(dst), p.hash)
+	k.changed(changeMove, dstDB, dst, k.m.hashOf(dst), p.hash)
 	return true
 }
 
@@ -206,7 +215,7 @@ func (k *Keyspace) Copy(srcDB int, src []byte, dstDB int, dst []byte, nowMs int6
 	mt, v := p.e.meta(), k.lift(&p, true)
 	mt.access = seconds(nowMs)
 	k.settle(dstDB, dst, mt, v)
-	k.changed(changeMove, dstDB, dst, hashOf(dst), p.hash)
+	k.changed(changeMove, dstDB, dst, k.m.hashOf(dst), p.hash)
 	return true
 }
 
@@ -218,7 +227,7 @@ type lifted struct {
 }
 
 func (k *Keyspace) lift(p *spot, copied bool) lifted {
-	v := lifted{weight: weightOf(p.s, &p.e) - int64(len(p.e.key(p.s)))}
+	v := lifted{weight: p.t.weightOf(p.s, &p.e) - int64(len(p.e.key(p.s)))}
 	v.o = p.e.object(p.s)
 	switch o := v.o.(type) {
 	case nil:
@@ -237,7 +246,7 @@ func (k *Keyspace) lift(p *spot, copied bool) lifted {
 }
 
 func (k *Keyspace) settle(db int, key []byte, mt meta, v lifted) {
-	t, hash := k.dbs[db], hashOf(key)
+	t, hash := k.dbs[db], k.m.hashOf(key)
 	t.weight += v.weight + int64(len(key))
 	t.setDue(hash, 0, mt.due)
 	copy(t.insert(hash, key, mt, len(v.inline), v.o), v.inline)
@@ -344,7 +353,7 @@ func (t *table) findDue(d due) (p spot) {
 		for i := s.lowerBound(tag); i < int(s.n) && s.slots[i]>>16 == tag; i++ {
 			e := t.decode(s.at(i))
 			key := e.key(s)
-			if e.due() == d.ms && hashOf(key) == d.hash && (p.s == nil || bytes.Compare(key, p.e.key(p.s)) < 0) {
+			if e.due() == d.ms && t.m.hashOf(key) == d.hash && (p.s == nil || bytes.Compare(key, p.e.key(p.s)) < 0) {
 				p.s, p.i, p.e = s, i, e
 			}
 		}

@@ -39,7 +39,7 @@ func (k *Keyspace) loadHash(p *spot, exists bool, r Record, mt meta) {
 		p.t.setDue(p.hash, 0, mt.due)
 		copy(p.t.insert(p.hash, r.Key, mt, len(k.scratch), nil), k.scratch)
 		p.find(r.Key)
-		p.t.weight += hashAt(p.s, &p.e).weight()
+		p.t.weight += hashAt(k.m, p.s, &p.e).weight()
 		return
 	}
 	if !exists {
@@ -73,7 +73,7 @@ func (k *Keyspace) maybePack(fields [][]byte, form Form) bool {
 	}
 	packed(b).setLen(n)
 	if form == formHashtable {
-		b = packed(b).inHashOrder(nil)
+		b = packed(b).inHashOrder(k.m, nil)
 	}
 	k.scratch = b
 	return true

@@ -2,6 +2,8 @@ package keyspace
 
 import (
 	"runtime"
+
+	"github.com/dchest/siphash"
 )
 
 const (
@@ -24,6 +26,9 @@ type memory struct {
 	used      int     // pages in use
 	mapped    int     // bytes of all chunks
 
+	key0, key1 uint64 // of hashOf
+	mask       uint64 // of its bits; tests take some away so that keys collide
+
 	blobs  blobs
 	graves []*table // dropped, their pages not yet freed
 
@@ -32,10 +37,14 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	m := &memory{chunkNext: chunkBytesMin}
+	m := &memory{chunkNext: chunkBytesMin, mask: ^uint64(0)}
 	m.blobs = newBlobs(m)
 	return m
 }
+
+// hashOf places keys and fields. It is keyed, so that nobody can make keys that collide; xxhash with a
+// seed would not do, as some of its collisions hold for every seed.
+func (m *memory) hashOf(key []byte) uint64 { return siphash.Hash(m.key0, m.key1, key) & m.mask }
 
 // mapChunk returns zeroed memory that lives as long as m.
 func (m *memory) mapChunk(bytes int) []byte {

@@ -75,12 +75,12 @@ func (p packed) find(field []byte) (at, lenAt, end int, value []byte, ok bool) {
 }
 
 // sortedPlace is where a new field belongs in hash order.
-func (p packed) sortedPlace(field []byte) int {
-	hash := hashOf(field)
+func (p packed) sortedPlace(m *memory, field []byte) int {
+	hash := m.hashOf(field)
 	i := 2
 	for i < len(p) {
 		f, _, _, next := p.pair(i)
-		if h := hashOf(f); h > hash || h == hash && bytes.Compare(f, field) > 0 {
+		if h := m.hashOf(f); h > hash || h == hash && bytes.Compare(f, field) > 0 {
 			break
 		}
 		i = next
@@ -93,7 +93,7 @@ func appendString(to, s []byte) []byte {
 }
 
 // inHashOrder appends the fields of p in the order of their hash.
-func (p packed) inHashOrder(to []byte) []byte {
+func (p packed) inHashOrder(m *memory, to []byte) []byte {
 	type place struct {
 		hash     uint64
 		field    []byte
@@ -102,7 +102,7 @@ func (p packed) inHashOrder(to []byte) []byte {
 	all := make([]place, 0, p.len())
 	for i := 2; i < len(p); {
 		f, _, _, next := p.pair(i)
-		all = append(all, place{hashOf(f), f, i, next})
+		all = append(all, place{m.hashOf(f), f, i, next})
 		i = next
 	}
 	slices.SortFunc(all, func(a, b place) int {

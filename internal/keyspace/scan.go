@@ -55,7 +55,7 @@ func (it *iterator) next() bool {
 		if it.i == int(s.n) || s.slots[it.i]>>16 != s.slots[i]>>16 {
 			it.s = s
 			it.e = it.t.decode(s.at(i))
-			it.hash = hashOf(it.e.key(s))
+			it.hash = it.t.m.hashOf(it.e.key(s))
 			if it.hash < it.first {
 				continue
 			}
@@ -94,7 +94,7 @@ func (it *iterator) nextRange() bool {
 
 func (it *iterator) add(s *segment, i int) {
 	e := it.t.decode(s.at(i))
-	if hash := hashOf(e.key(s)); hash >= it.first {
+	if hash := it.t.m.hashOf(e.key(s)); hash >= it.first {
 		it.group = append(it.group, place{hash, s, i})
 	}
 }
@@ -176,7 +176,7 @@ func (t *table) scan(cursor uint64, count int, visit func(s *segment, e *entry))
 func (k *Keyspace) Scan(db int, cursor uint64, count int, nowMs int64, visit func(key []byte, v Value)) (next uint64) {
 	return k.dbs[db].scan(cursor, count, func(s *segment, e *entry) {
 		if !e.expired(nowMs) {
-			visit(e.key(s), valueOf(s, e))
+			visit(e.key(s), valueOf(k.dbs[db], s, e))
 		}
 	})
 }
@@ -185,7 +185,7 @@ func (k *Keyspace) Scan(db int, cursor uint64, count int, nowMs int64, visit fun
 // visit must not change the keyspace.
 func (k *Keyspace) Each(db int, nowMs int64, visit func(key []byte, v Value) bool) {
 	for it := k.dbs[db].from(0); it.next(); {
-		if !it.e.expired(nowMs) && !visit(it.e.key(it.s), valueOf(it.s, &it.e)) {
+		if !it.e.expired(nowMs) && !visit(it.e.key(it.s), valueOf(it.t, it.s, &it.e)) {
 			return
 		}
 	}

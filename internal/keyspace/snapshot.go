@@ -201,7 +201,7 @@ func (sn *Snapshot) emitKeys(p *piece, until int64, emit func(Record)) {
 			r.Form = e.form()
 			r.Value = e.value(p.s)
 		case TypeHash:
-			h := hashAt(p.s, &e)
+			h := hashAt(p.t.m, p.s, &e)
 			if h.fields != nil {
 				if !p.copied {
 					sn.beginWalk(p.db, p.s, &e, h.fields)

@@ -10,7 +10,7 @@ func (k *Keyspace) SetString(db int, key, value []byte, deadlineMs, nowMs int64)
 func (k *Keyspace) SetStringForm(db int, key, value []byte, form Form, deadlineMs, nowMs int64) {
 	p, ok := k.open(db, key, nowMs)
 	k.setString(&p, ok, key, value, meta{TypeString, form, seconds(nowMs), deadlineMs})
-	k.changed(changeSet, db, key, p.hash, hashOf(value)+uint64(deadlineMs)+uint64(form)<<62)
+	k.changed(changeSet, db, key, p.hash, contentHash(value)+uint64(deadlineMs)+uint64(form)<<62)
 }
 
 func (k *Keyspace) setString(p *spot, exists bool, key, value []byte, mt meta) {
@@ -21,7 +21,7 @@ func (k *Keyspace) setString(p *spot, exists bool, key, value []byte, mt meta) {
 		copy(p.t.insert(p.hash, key, mt, len(value), nil), value)
 		return
 	}
-	p.t.weight += weight - weightOf(p.s, &p.e)
+	p.t.weight += weight - p.t.weightOf(p.s, &p.e)
 	p.t.setDue(p.hash, p.e.due(), mt.due)
 	copy(p.t.rewrite(p.hash, p.s, p.i, mt, len(value), nil, false), value)
 }
@@ -36,7 +36,7 @@ func (k *Keyspace) AppendString(db int, key, tail []byte, nowMs int64) int {
 	}
 	old := len(p.string())
 	copy(k.edit(&p, old+len(tail), nowMs)[old:], tail)
-	k.changed(changeAppend, db, key, p.hash, hashOf(tail))
+	k.changed(changeAppend, db, key, p.hash, contentHash(tail))
 	return old + len(tail)
 }
 
@@ -55,7 +55,7 @@ func (k *Keyspace) SetRange(db int, key []byte, offset int, part []byte, nowMs i
 		clear(value)
 	}
 	copy(value[offset:], part)
-	k.changed(changeRange, db, key, p.hash, hashOf(part)+uint64(offset))
+	k.changed(changeRange, db, key, p.hash, contentHash(part)+uint64(offset))
 	return n
 }
 

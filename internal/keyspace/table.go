@@ -1,10 +1,6 @@
 package keyspace
 
-import (
-	"bytes"
-
-	"github.com/cespare/xxhash/v2"
-)
+import "bytes"
 
 const (
 	// The directory grows to this many segments' worth whatever the hashes are, and beyond only as there are
@@ -39,8 +35,6 @@ func newTable(m *memory, keyed bool) *table {
 	}
 	return t
 }
-
-func hashOf(key []byte) uint64 { return xxhash.Sum64(key) }
 
 // reserve lets the directory grow for n entries that will come in hash order.
 func (t *table) reserve(n int) { t.room = max(t.room, n/(segmentSlots/8)) }
@@ -156,7 +150,7 @@ func (t *table) maybeSplit(hash uint64, head *segment) bool {
 		t.beforeChange(s)
 		for i := range int(s.n) {
 			e := t.decode(s.at(i))
-			h := hashOf(e.key(s))
+			h := t.m.hashOf(e.key(s))
 			side := h >> (64 - depth) & 1
 			to := tails[side]
 			if !to.hasRoom(e.size()) {

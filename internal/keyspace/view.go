@@ -114,7 +114,7 @@ func (v *View) Next() bool {
 func (v *View) Key() []byte { return v.it.e.key(v.it.s) }
 
 // Value is the value of the key at hand, and Field that of a field.
-func (v *View) Value() Value  { return valueOf(v.it.s, &v.it.e) }
+func (v *View) Value() Value  { return valueOf(v.t, v.it.s, &v.it.e) }
 func (v *View) Field() []byte { return v.it.e.value(v.it.s) }
 
 // Cursor is where the next scan goes on once Next has found no more, 0 at the end.

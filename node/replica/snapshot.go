@@ -145,11 +145,13 @@ func (r *Replica) beginLoad(m wire.Load) {
 			r.report(0)
 		}
 		r.clusterID = m.ClusterID
+		r.ks.SetSeed(m.ClusterID) // a secret of the cluster, and the same on every copy
 		return
 	}
 	r.closeLaters()
 	r.closeDonations()
 	r.clear()
+	r.ks.SetSeed(m.ClusterID)
 	r.load = &load{id: m.SnapID, cluster: m.ClusterID, position: m.Position}
 }
 

@@ -69,6 +69,8 @@ type Broker struct {
 	sent     bool  // something was sent since the socket was last found empty
 	failed   error // the record cannot be written: the end
 	idle     atomic.Bool
+	crowd    crowd
+	hold     *time.Timer // wakes the owner when turns were held back for long enough
 
 	inflight *inflight
 	clients  *clients
@@ -240,6 +242,8 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer stopKick()
 	stopTimer := b.startTimer()
 	defer stopTimer()
+	b.hold = time.AfterFunc(time.Hour, b.kick)
+	defer b.hold.Stop()
 	b.tickedUs = b.cfg.NowUs()
 	b.perform()
 	err := b.router.Serve(func() bool { return b.work(ctx) })
@@ -290,6 +294,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 		if worked {
 			now := b.cfg.NowUs()
 			for _, batch := range b.batches {
+				b.crowd.take(len(batch.Ops), now)
 				for i := range batch.Ops {
 					b.core.Submit(now, &batch.Ops[i])
 				}
@@ -304,7 +309,11 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			b.tickedUs = now
 			b.core.Tick(now)
 		}
-		b.core.Flush(now)
+		held := b.crowd.gathers(now)
+		if !held {
+			b.crowd.left(now)
+			b.core.Flush(now)
+		}
 		b.perform()
 		select {
 		case c := <-b.calls:
@@ -320,6 +329,9 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			continue
 		}
 		b.idle.Store(b.core.Idle())
+		if held {
+			b.hold.Reset(gatherUs * time.Microsecond)
+		}
 		if b.fallAsleep() {
 			return false
 		}
@@ -435,7 +447,8 @@ func (b *Broker) answer() {
 		if b.cfg.Observer != nil && (o.Kind == op.Write || o.Kind == op.Txn) && o.Index > 0 && !uncertain(o.Reply) {
 			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.OrderedUs)/1e6)
 		}
-		if bytes := o.Finish(); bytes > 0 {
+		if bytes, complete := o.Finish(); complete {
+			b.crowd.answered()
 			b.inflight.release(int64(bytes))
 		}
 	}

@@ -112,17 +112,17 @@ func (o *Op) Answer(reply []byte) {
 	o.Finish()
 }
 
-// Finish is Answer for an Op whose Reply is in place. It returns the bytes of the batch when that
-// is complete now, else 0. o must not be touched afterwards.
-func (o *Op) Finish() (batchBytes int) {
+// Finish is Answer for an Op whose Reply is in place. It returns the bytes of the batch, when that
+// is complete now. o must not be touched afterwards.
+func (o *Op) Finish() (batchBytes int, complete bool) {
 	b := o.batch
 	if b == nil {
-		return 0
+		return 0, false
 	}
 	batchBytes = b.Bytes // read before the submitter may reuse the batch
 	if b.pending.Add(-1) == 0 {
 		b.done <- struct{}{}
-		return batchBytes
+		return batchBytes, true
 	}
-	return 0
+	return 0, false
 }

@@ -175,7 +175,7 @@ func (t *Transport) selfTest(endpoint string) error {
 		err = dialError(s.soc.Connect(endpoint))
 	}
 	if err == nil {
-		err = s.open()
+		err = s.bell.init(s.soc)
 	}
 	if err != nil {
 		return fmt.Errorf("self-test of the keys: %w", err)

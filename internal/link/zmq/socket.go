@@ -11,7 +11,6 @@ import (
 	"brainer/internal/link"
 
 	zmq4 "github.com/pebbe/zmq4"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -36,8 +35,8 @@ type socket struct {
 	inUse    atomic.Bool
 	joined   []byte // reused by join
 
-	fd      *os.File // a duplicate of ZMQ_FD in Go's poller
-	conn    syscall.RawConn
+	bell    bell
+	linger  time.Duration // Options.Linger
 	watched chan struct{} // closed when the watcher has ended; nil before the first Ready
 }
 
@@ -50,33 +49,16 @@ func (s *socket) enter() {
 
 func (s *socket) leave() { s.inUse.Store(false) }
 
-// open puts a duplicate of ZMQ_FD into Go's poller.
-func (s *socket) open() error {
-	keepMemory() // each time is as good as once
-	zfd, err := s.soc.GetFd()
-	if err != nil {
-		return fmt.Errorf("get ZMQ_FD: %w", err)
-	}
-	dup, err := unix.FcntlInt(uintptr(zfd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("duplicate ZMQ_FD: %w", err)
-	}
-	s.fd = os.NewFile(uintptr(dup), "zmq")
-	if err := s.fd.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("poll ZMQ_FD: %w", err)
-	}
-	if s.conn, err = s.fd.SyscallConn(); err != nil {
-		return fmt.Errorf("poll ZMQ_FD: %w", err)
-	}
-	return nil
-}
-
-// watch starts the watcher; it ends when close closes fd. It costs a parked goroutine, no thread.
+// watch starts the watcher; it ends when close closes the bell. It costs a parked goroutine, no thread.
 func (s *socket) watch() {
 	s.watched = make(chan struct{})
+	if s.bell.open(false) != nil {
+		close(s.watched) // out of descriptors; the owner's looks find what there is
+		return
+	}
 	go func() {
 		defer close(s.watched)
-		s.conn.Read(func(uintptr) bool {
+		s.bell.conn.Read(func(uintptr) bool {
 			s.signal()
 			return false // wait for the next edge; libzmq itself reads the descriptor
 		})
@@ -86,21 +68,35 @@ func (s *socket) watch() {
 // Serve has the owner wait for ZMQ_FD itself. Entering the wait forgets an edge that came before;
 // step runs behind that and drains the socket, so none is missed.
 func (s *socket) Serve(step func() bool) error {
+	if err := s.bell.open(s.linger > 0); err != nil {
+		return err
+	}
 	for {
-		err := s.conn.Read(func(uintptr) bool { return step() })
+		err := s.bell.conn.Read(func(uintptr) bool {
+			for !step() {
+				if s.linger == 0 {
+					return false
+				}
+				if !s.bell.blockFor(s.linger) {
+					if err := s.bell.arm(); err != nil {
+						return true
+					}
+					return false
+				}
+			}
+			return true
+		})
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		if err := s.fd.SetReadDeadline(time.Time{}); err != nil { // it was a Kick
+		if err := s.bell.heard(); err != nil { // it was a Kick
 			return err
 		}
 	}
 }
 
 // Kick ends the wait in Serve.
-func (s *socket) Kick() { _ = s.fd.SetReadDeadline(kicked) }
-
-var kicked = time.Unix(1, 0)
+func (s *socket) Kick() { s.bell.ring() }
 
 func (s *socket) signal() {
 	select {
@@ -207,9 +203,7 @@ func (s *socket) checkSize(body []byte) error {
 func (s *socket) close() error {
 	s.closed = true
 	var errs []error
-	if s.fd != nil {
-		errs = append(errs, s.fd.Close())
-	}
+	errs = append(errs, s.bell.close())
 	if s.watched != nil {
 		<-s.watched
 	}

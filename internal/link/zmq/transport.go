@@ -50,6 +50,10 @@ type Options struct {
 
 	// Curve secures tcp endpoints; nil: they are open to everybody.
 	Curve *curve.Config
+	// Linger is how long an owner in Serve stays in a system call of its own before it parks in Go's
+	// poller: waking it then costs no work of Go's scheduler. It keeps a processor of GOMAXPROCS
+	// meanwhile, though no time of it: give it one more than the others need. 0: it parks at once.
+	Linger time.Duration
 }
 
 // Transport makes links in a ZeroMQ context of its own; inproc endpoints are visible inside it only.
@@ -127,7 +131,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 			s.endpoint, err = s.soc.GetLastEndpoint()
 		}
 		if err == nil {
-			err = s.open()
+			err = s.bell.init(s.soc)
 		}
 		if err == nil && secured {
 			err = t.selfTest(s.endpoint)
@@ -170,7 +174,7 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 		err = dialError(s.soc.Connect(endpoint))
 	}
 	if err == nil {
-		err = s.open()
+		err = s.bell.init(s.soc)
 	}
 	if err != nil {
 		s.close()
@@ -233,7 +237,7 @@ func (t *Transport) newSocket(kind zmq4.Type, endpoint string) (*socket, error) 
 		return nil, err
 	}
 	t.open++
-	return &socket{tr: t, soc: soc, endpoint: endpoint, ready: make(chan struct{}, 1)}, nil
+	return &socket{tr: t, soc: soc, endpoint: endpoint, ready: make(chan struct{}, 1), linger: t.opts.Linger}, nil
 }
 
 func (t *Transport) linkClosed() {

@@ -1,0 +1,44 @@
+package broker
+
+const (
+	crowdMin   = 16     // clients that wait at once, from which on turns are held back
+	crowdSpan  = 10_000 // microseconds for which the most that waited at once are remembered, at least
+	gatherUs   = 500    // turns are held back no longer than this since the last ones left
+	gatherMost = 24     // so many clients are enough
+	gatherOps  = 128    // and so many operations
+)
+
+// crowd says when turns leave. A turn costs its node and the broker some wake-ups whatever it
+// carries. When many clients wait, each for one reply, those that were answered come back at once, so
+// turns leave when half of the crowd has gathered. A few clients are never made to wait.
+type crowd struct {
+	underWay     int // batches taken in and not answered
+	fresh        int // batches taken in since turns left
+	ops          int // the operations in them
+	most, before int // the most under way in this span and in the one before
+	sinceUs      int64
+	leftUs       int64
+}
+
+func (c *crowd) take(ops int, nowUs int64) {
+	c.underWay++
+	c.fresh++
+	c.ops += ops
+	if age := nowUs - c.sinceUs; age >= crowdSpan {
+		c.before, c.most, c.sinceUs = c.most, 0, nowUs
+		if age >= 2*crowdSpan {
+			c.before = 0
+		}
+	}
+	c.most = max(c.most, c.underWay)
+}
+
+func (c *crowd) answered() { c.underWay-- }
+
+func (c *crowd) left(nowUs int64) { c.fresh, c.ops, c.leftUs = 0, 0, nowUs }
+
+// gathers reports whether turns are to be held back now.
+func (c *crowd) gathers(nowUs int64) bool {
+	size := max(c.most, c.before)
+	return size >= crowdMin && c.fresh > 0 && c.fresh < min(size/2, gatherMost) && c.ops < gatherOps && nowUs-c.leftUs < gatherUs
+}

@@ -18,6 +18,9 @@ type Broker struct {
 	Writes   *Writes
 	NodeAcks *NodeAcks
 
+	// Refusals visits what was refused at the ZeroMQ endpoint, by reason; nil: nothing is.
+	Refusals func(visit func(reason string, n uint64))
+
 	reasons []string
 }
 

@@ -119,6 +119,12 @@ var workRows = []row[*Broker]{
 		func(b *Broker, out sink) {
 			b.NodeAcks.each(func(node string, h *Histogram) { out.histogram(h, node) })
 		}},
+	{"brainer_link_refusals_total", counter, "Connections and messages refused at the ZeroMQ endpoint, by reason: unknown_key, handshake (no keys, or another broker's), role.", labels{"reason"},
+		func(b *Broker, out sink) {
+			if b.Refusals != nil {
+				b.Refusals(func(reason string, n uint64) { out.value(float64(n), reason) })
+			}
+		}},
 }
 
 // frontEndRows are computed from the front end's state at the moment of the scrape.

@@ -36,6 +36,7 @@ func busyBroker() *Broker {
 		b.Writes.For(ack).Observe(time.Millisecond, 1)
 	}
 	b.NodeAcks.For("n1").Observe(time.Millisecond, 1)
+	b.Refusals = func(visit func(string, uint64)) { visit("unknown_key", 7) }
 	return b
 }
 

@@ -42,6 +42,7 @@ type Node struct {
 
 	replica *replica.Replica
 	refused string // the last refusal, so that it is logged once
+	cutOff  string // why the last connection did not come about
 	clients map[string]*localClient
 	calls   chan func()
 	leaving bool
@@ -235,6 +236,11 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 		if !errors.Is(err, link.ErrAgain) {
 			return errSession{err.Error(), reopenEvery}
 		}
+		if r, ok := dealer.(link.Refuser); ok {
+			if why := r.Refused(); why != nil {
+				return n.notLetIn(why.Error())
+			}
+		}
 		n.serveLocal()
 		select { // not its Ready: Serve will wait for it
 		case <-n.ownReady():
@@ -247,6 +253,17 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 			return errDismissed
 		}
 	}
+}
+
+// notLetIn tells of a connection that was refused, when it was so twice in a row: a broker that dies
+// in the handshake looks like one that refuses.
+func (n *Node) notLetIn(why string) error {
+	if n.cutOff == why && n.refused != why {
+		n.refused = why
+		n.log.Error("not let in by the broker", "broker", n.cfg.Broker, "why", why)
+	}
+	n.cutOff = why
+	return errSession{why, reopenEvery}
 }
 
 // serve moves frames until the session ends. The goroutine waits for the session's socket alone;

@@ -1,5 +1,5 @@
 // Package client is the synchronous client of a Brainer broker over ZeroMQ (ipc://, tcp://) or plain
-// Redis protocol (redis://): Connect, Set, Get, Remove, Do, Close. Either way the bytes are those of
+// Redis protocol (redis://, with TLS rediss://): Connect, Set, Get, Remove, Do, Close. Either way the bytes are those of
 // Redis, so every command works and AUTH, SELECT and HELLO hold for the connection.
 //
 // It never repeats a command that may have been applied; Uncertain tells those failures apart.
@@ -9,6 +9,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strconv"
@@ -37,6 +38,8 @@ type Client struct {
 	connectTimeout, timeout time.Duration
 	password                string
 	db                      int
+	keyFile, serverKeyFile  string
+	tls                     *tls.Config
 
 	turn   chan struct{} // holds a token while a call is under way; what follows belongs to that call
 	stream stream        // nil: not connected
@@ -68,12 +71,23 @@ func WithPassword(password string) Option { return func(c *Client) { c.password 
 // WithDB selects a database other than 0.
 func WithDB(db int) Option { return func(c *Client) { c.db = db } }
 
+// WithKeys secures tcp:// endpoints: keyFile has our own pair, which must be on the broker's list,
+// serverKeyFile the public key of whom we dial (brainer-cli keygen makes such files).
+func WithKeys(keyFile, serverKeyFile string) Option {
+	return func(c *Client) { c.keyFile, c.serverKeyFile = keyFile, serverKeyFile }
+}
+
+// WithTLS says whom rediss:// endpoints trust, and which certificate they show. Without it the
+// system's authorities are trusted, and none is shown.
+func WithTLS(config *tls.Config) Option { return func(c *Client) { c.tls = config.Clone() } }
+
 // WithTransport uses links of t, which stays open: clients that share one share its two threads, and
 // inproc endpoints are found only on the broker's own.
 func WithTransport(t link.Transport) Option { return func(c *Client) { c.transport = t } }
 
 // Connect connects to a broker, or to a node's own endpoint (which answers reads of its copy).
-// Endpoints are ipc://PATH, tcp://HOST:PORT and redis://[:PASSWORD@]HOST[:PORT][/DB].
+// Endpoints are ipc://PATH, tcp://HOST:PORT and redis://[:PASSWORD@]HOST[:PORT][/DB] or the same
+// with rediss://.
 func Connect(endpoint string, options ...Option) (*Client, error) {
 	return ConnectContext(context.Background(), endpoint, options...)
 }
@@ -298,7 +312,7 @@ func (c *Client) sendConnected(ctx context.Context, request []byte) error {
 func (c *Client) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.connectTimeout)
 	defer cancel()
-	s, err := c.endpoint.open(ctx, c.transport)
+	s, err := c.open(ctx)
 	if err != nil {
 		return err
 	}

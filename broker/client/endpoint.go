@@ -11,18 +11,20 @@ import (
 	"strings"
 	"syscall"
 
-	"brainer/internal/link"
+	"brainer/internal/curve"
 )
 
 // endpoint is where to connect. Its String never shows a password.
 type endpoint struct {
-	scheme   string // ipc, tcp, inproc or redis
+	scheme   string // ipc, tcp, inproc, redis or rediss
 	address  string // a path; HOST:PORT; a name
 	password string
 	db       int
 }
 
 func (e endpoint) String() string { return e.scheme + "://" + e.address }
+
+func (e endpoint) isRedis() bool { return e.scheme == "redis" || e.scheme == "rediss" }
 
 func parseEndpoint(s string) (endpoint, error) {
 	scheme, address, ok := strings.Cut(s, "://")
@@ -37,10 +39,10 @@ func parseEndpoint(s string) (endpoint, error) {
 			return endpoint{}, fmt.Errorf("endpoint %q: it looks like tcp://127.0.0.1:5555", s)
 		}
 		return endpoint{scheme: scheme, address: address}, nil
-	case "redis":
+	case "redis", "rediss":
 		return parseRedisURL(s)
 	}
-	return endpoint{}, fmt.Errorf("endpoint %q: scheme %q is none of ipc, tcp, redis", s, scheme)
+	return endpoint{}, fmt.Errorf("endpoint %q: scheme %q is none of ipc, tcp, redis, rediss", s, scheme)
 }
 
 func parseRedisURL(s string) (endpoint, error) {
@@ -48,7 +50,7 @@ func parseRedisURL(s string) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, errors.New("a redis endpoint looks like redis://:PASSWORD@HOST:PORT/DB") // err may show the password
 	}
-	e := endpoint{scheme: "redis", address: net.JoinHostPort(u.Hostname(), u.Port())}
+	e := endpoint{scheme: u.Scheme, address: net.JoinHostPort(u.Hostname(), u.Port())}
 	if u.Port() == "" {
 		e.address = net.JoinHostPort(u.Hostname(), "6379")
 	}
@@ -62,9 +64,10 @@ func parseRedisURL(s string) (endpoint, error) {
 }
 
 // open connects; with a transport of the caller's it trusts its endpoints to be what they are.
-func (e endpoint) open(ctx context.Context, t link.Transport) (stream, error) {
-	if t != nil && e.scheme != "redis" {
-		return openLink(ctx, e, t, false)
+func (c *Client) open(ctx context.Context) (stream, error) {
+	e := c.endpoint
+	if c.transport != nil && !e.isRedis() {
+		return openLink(ctx, e, c.transport, false)
 	}
 	if e.scheme == "inproc" {
 		return nil, fmt.Errorf("endpoint %s: inproc reaches only within one process, and one transport", e)
@@ -73,12 +76,38 @@ func (e endpoint) open(ctx context.Context, t link.Transport) (stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.scheme == "redis" {
+	switch e.scheme {
+	case "redis":
 		return &socketStream{conn: conn}, nil
+	case "rediss":
+		return e.openTLS(ctx, conn, c.tls)
 	}
 	// ZeroMQ connects in the background and keeps its reasons to itself; the socket told them.
 	conn.Close()
-	return openOwnLink(ctx, e)
+	keys, err := c.keys()
+	if err != nil {
+		return nil, err
+	}
+	return openOwnLink(ctx, e, keys)
+}
+
+// keys reads the key files, if there are any; they are of use on tcp:// alone.
+func (c *Client) keys() (*curve.Config, error) {
+	if c.endpoint.scheme != "tcp" || c.keyFile == "" && c.serverKeyFile == "" {
+		return nil, nil
+	}
+	if c.keyFile == "" || c.serverKeyFile == "" {
+		return nil, fmt.Errorf("endpoint %s: --curve-key and --curve-server-key go together: our own pair, and the public key of who listens there", c.endpoint)
+	}
+	var k curve.Config
+	var err error
+	if k.Own, err = curve.LoadPair(c.keyFile); err != nil {
+		return nil, fmt.Errorf("--curve-key %w", err)
+	}
+	if k.Server, err = curve.LoadPublic(c.serverKeyFile); err != nil {
+		return nil, fmt.Errorf("--curve-server-key %w", err)
+	}
+	return &k, nil
 }
 
 func (e endpoint) dialSocket(ctx context.Context) (net.Conn, error) {
@@ -92,8 +121,11 @@ func (e endpoint) dialSocket(ctx context.Context) (net.Conn, error) {
 		return conn, nil
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
 		flag := "--broker endpoint"
-		if e.scheme == "redis" {
+		switch e.scheme {
+		case "redis":
 			flag = "--listen address"
+		case "rediss":
+			flag = "--tls-listen address"
 		}
 		return nil, unreachable(fmt.Sprintf("no broker listens on %s: start run_broker, or name its %s", e, flag), err)
 	case errors.Is(err, fs.ErrPermission):

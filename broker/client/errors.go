@@ -63,6 +63,9 @@ func (c *Client) failed(ctx context.Context, err error, sent bool) error {
 	case ctx.Err() != nil:
 		e.Kind, e.cause = ErrTimeout, ctx.Err()
 		e.text = fmt.Sprintf("no reply from %s in time", c.endpoint)
+	case refusedByTLS(err):
+		e.Kind, e.Uncertain = ErrUnreachable, false
+		e.text = fmt.Sprintf("%s refuses the connection: %v; --cert and --key name a certificate of its authority", c.endpoint, err)
 	case errors.Is(err, resp.ErrMalformed):
 		e.Kind, e.text = ErrLost, fmt.Sprintf("%s answers with something else than the Redis protocol", c.endpoint)
 	default:

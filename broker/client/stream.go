@@ -8,9 +8,13 @@ import (
 	"net"
 	"time"
 
+	"brainer/internal/curve"
 	"brainer/internal/link"
 	"brainer/internal/link/zmq"
 )
+
+// lookEvery is how often a link that is being made is asked whether it was refused.
+const lookEvery = 5 * time.Millisecond
 
 // linkStream is a session on a ZeroMQ link (or another transport's): a request is one message, the
 // bodies that come back, joined, are the replies.
@@ -19,8 +23,8 @@ type linkStream struct {
 	transport link.Transport // to be closed with it; nil when it is the caller's
 }
 
-func openOwnLink(ctx context.Context, e endpoint) (stream, error) {
-	t, err := zmq.New(zmq.Options{})
+func openOwnLink(ctx context.Context, e endpoint, keys *curve.Config) (stream, error) {
+	t, err := zmq.New(zmq.Options{Curve: keys})
 	if err != nil {
 		return nil, err
 	}
@@ -39,9 +43,19 @@ func openLink(ctx context.Context, e endpoint, t link.Transport, own bool) (stre
 	if err != nil {
 		return nil, unreachable(err.Error(), err)
 	}
+	refuser, mayRefuse := d.(link.Refuser)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for !d.Connected() {
+		if mayRefuse {
+			if err := refuser.Refused(); err != nil {
+				d.Close()
+				return nil, unreachable(fmt.Sprintf("%s: %v", e, err), err)
+			}
+		}
 		select {
 		case <-d.Ready():
+		case <-look.C: // a refusal does not make it ready
 		case <-ctx.Done():
 			d.Close()
 			return nil, unreachable(fmt.Sprintf("something listens on %s, but does not answer: the broker hangs, or this is not its --broker endpoint", e), ctx.Err())

@@ -29,12 +29,13 @@ type cli struct {
 	debug    bool
 	raw      bool
 	noRaw    bool
+	security security
 
 	out, err io.Writer
 }
 
 const long = `brainer-cli talks to a broker (ipc:// and tcp:// are its --broker endpoint, redis:// its --listen
-address), or to a node's own endpoint, which answers reads of its copy and status.
+address, rediss:// its --tls-listen address), or to a node's own endpoint, which answers reads of its copy and status.
 
 Besides set, get, remove and status every Redis command can be given as it is. Its flags come before
 it, and what begins with "-" after it is its own:
@@ -84,11 +85,12 @@ func newCommand(out io.Writer) *cobra.Command {
 	f.BoolVar(&c.debug, "debug", false, "tell on standard error what is done, and how long it took")
 	f.BoolVar(&c.raw, "raw", false, "print replies raw, on a terminal too")
 	f.BoolVar(&c.noRaw, "no-raw", false, "print replies as on a terminal")
+	c.security.flags(f)
 	root.MarkFlagsMutuallyExclusive("raw", "no-raw")
 	root.Flags().BoolP("help", "h", false, "this help")
 	root.Flags().BoolP("version", "v", false, "the version")
 	root.Flags().SetInterspersed(false)
-	root.AddCommand(c.setCommand(), c.getCommand(), c.removeCommand(), c.statusCommand(), c.recoverCommand(), c.forgetCommand())
+	root.AddCommand(c.setCommand(), c.getCommand(), c.removeCommand(), c.statusCommand(), c.recoverCommand(), c.forgetCommand(), c.keygenCommand())
 	config.Bind(root)
 	return root
 }
@@ -132,6 +134,11 @@ func (c *cli) connect(ctx context.Context) (*client.Client, error) {
 	if c.db != 0 {
 		options = append(options, client.WithDB(c.db))
 	}
+	secured, err := c.security.options()
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, secured...)
 	start := time.Now()
 	conn, err := client.ConnectContext(ctx, c.endpoint, options...)
 	if err == nil {

@@ -22,6 +22,7 @@ type options struct {
 	pprof     bool
 
 	broker   string
+	links    daemon.Links
 	listen   string
 	metrics  string
 	web      string
@@ -59,6 +60,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&o.pprof, "pprof", false, "serve Go profiles at /debug/pprof of the metrics address")
 	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "ZeroMQ `endpoint` for nodes and ZeroMQ clients: ipc, tcp or inproc")
+	o.links.BoundFlags(f)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:6379", "`address` for Redis clients; empty: none")
 	f.StringVar(&o.tlsListen, "tls-listen", "", "`address` for Redis clients that speak TLS; empty: none")
 	f.StringVar(&o.tls.CertFile, "tls-cert-file", "", "PEM `file` of the server's certificate and those that lead to its authority; read again when it is replaced")

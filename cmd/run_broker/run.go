@@ -14,6 +14,7 @@ import (
 	"brainer/broker"
 	"brainer/broker/replication"
 	"brainer/internal/command"
+	"brainer/internal/curve"
 	"brainer/internal/daemon"
 	"brainer/internal/link/zmq"
 	"brainer/internal/op"
@@ -33,6 +34,16 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
+	keys, err := o.links.Config(log)
+	if err != nil {
+		return err
+	}
+	if err := o.links.CheckBound("--broker", o.broker, keys); err != nil {
+		return err
+	}
+	if keys != nil {
+		keys.Admit = broker.Admit
+	}
 	core.BrokerRun, core.Rand = rand.Uint64(), rand.Uint64
 	ctx, stopSignals := daemon.Signals(log)
 	defer stopSignals()
@@ -45,7 +56,7 @@ func run(o *options) error {
 		return err
 	}
 	defer store.Close()
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads})
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Curve: keys})
 	if err != nil {
 		return err
 	}
@@ -58,6 +69,7 @@ func run(o *options) error {
 
 	table := command.NewTable()
 	meter := metrics.NewBroker(names(table), replication.Reasons()...)
+	meter.Refusals = refusals(keys)
 	observer := newObserver(meter, table)
 	b, err := broker.New(broker.Config{Core: core, Endpoint: o.broker, Transport: transport, Store: store, Log: log,
 		Observer: observer, Inflight: o.maxInflight})
@@ -180,6 +192,18 @@ func frontEnd(s *server.Server) func() metrics.FrontEnd {
 			ClosedForOutput: c.ClosedForOutput, InputBytes: c.InputBytes, OutputBytes: c.OutputBytes, Panics: c.Panics,
 			AuthFailures: c.AuthFailures, AuthLimited: c.AuthLimited, TLSFailures: c.TLSFailures,
 			PubSubChannels: c.PubSubChannels, PubSubPatterns: c.PubSubPatterns}
+	}
+}
+
+// refusals are what the ZeroMQ endpoint turned away, by reason; nil without keys.
+func refusals(keys *curve.Config) func(visit func(reason string, n uint64)) {
+	if keys == nil {
+		return nil
+	}
+	return func(visit func(string, uint64)) {
+		for _, why := range curve.Reasons() {
+			visit(why.String(), keys.Refusals.Count(why))
+		}
 	}
 }
 

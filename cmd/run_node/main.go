@@ -15,6 +15,7 @@ import (
 
 	"brainer/internal/command"
 	"brainer/internal/config"
+	"brainer/internal/curve"
 	"brainer/internal/daemon"
 	"brainer/internal/link/zmq"
 	"brainer/metrics"
@@ -39,6 +40,7 @@ type options struct {
 	logFormat string
 	endpoint  string
 	broker    string
+	links     daemon.Links
 	id        string
 	metrics   string
 	web       string
@@ -50,6 +52,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.endpoint, "node-endpoint", "", "this node's own ZeroMQ `endpoint`, where brainer-cli reads its copy: ipc, tcp or inproc")
 	f.StringVar(&o.broker, "broker", "ipc:///tmp/broker.sock", "the broker's ZeroMQ `endpoint`")
+	o.links.BoundFlags(f)
+	o.links.DialFlags(f)
 	f.StringVar(&o.id, "id", "", "the node's `name`, the same after a restart; default: host name and endpoint")
 	f.StringVar(&o.metrics, "metrics", "", "`address` of /metrics, /healthz and /readyz; empty: none")
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
@@ -90,9 +94,23 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
+	keys, err := o.links.Config(log)
+	if err != nil {
+		return err
+	}
+	err = o.links.CheckDialled("--broker", o.broker, keys)
+	if err == nil {
+		err = o.links.CheckBound("--node-endpoint", o.endpoint, keys)
+	}
+	if err != nil {
+		return err
+	}
+	if keys != nil {
+		keys.Admit = func(from curve.Caller, _ []byte) bool { return from.Client }
+	}
 	ctx, stopSignals := daemon.Signals(log)
 	defer stopSignals()
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: linger})
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: linger, Curve: keys})
 	if err != nil {
 		return err
 	}

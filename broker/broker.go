@@ -328,7 +328,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			runtime.Gosched()
 			continue
 		}
-		b.idle.Store(b.core.Idle())
+		b.idle.Store(b.core.Idle() && len(b.clients.blocked) == 0)
 		if held {
 			b.hold.Reset(gatherUs * time.Microsecond)
 		}
@@ -463,12 +463,10 @@ func (b *Broker) send(f replication.Frame) {
 	b.sent = true
 	since := 0
 	if len(f.Body) > 0 { // a fragment
-		if b.router.SendJoined(f.Peer, f.Bytes, f.Body) != nil {
-			b.core.Unreachable(b.cfg.NowUs(), f.Peer)
-		}
+		b.sendFailed(f.Peer, b.router.SendJoined(f.Peer, f.Bytes, f.Body))
 		return
 	}
-	err := wire.Split(f.Bytes, nil, wire.FrameBytesMax, func(head, body []byte) error {
+	b.sendFailed(f.Peer, wire.Split(f.Bytes, nil, wire.FrameBytesMax, func(head, body []byte) error {
 		if since += len(body); since > sliceBytes {
 			since = 0
 			for _, beat := range b.core.Beats(b.cfg.NowUs()) {
@@ -476,9 +474,14 @@ func (b *Broker) send(f replication.Frame) {
 			}
 		}
 		return b.router.SendJoined(f.Peer, head, body)
-	})
-	if err != nil {
-		b.core.Unreachable(b.cfg.NowUs(), f.Peer)
+	}))
+}
+
+// sendFailed tells the core that nobody is there. A full queue is a message that is lost: a node that
+// lets thousands wait is judged by its silence.
+func (b *Broker) sendFailed(peer string, err error) {
+	if err != nil && !errors.Is(err, link.ErrAgain) {
+		b.core.Unreachable(b.cfg.NowUs(), peer)
 	}
 }
 

@@ -1,17 +1,21 @@
 package broker
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
 	"sync"
 	"time"
+
+	"brainer/internal/link"
 )
 
 const (
 	clientBytesMax = 8 << 20 // what a client may have sent and not had read; more is discarded
 	clientOutMax   = 8 << 20 // what may wait for the socket; more blocks the writer
-	clientFrameMax = 256 << 10
+	clientFrameMax = 16 << 10
+	clientLinger   = 15 * time.Second // a client that does not read may leave what it was sent before the end that long
 	clientProbe    = 15 * time.Second // an idle client is probed: nobody else says that it has gone
 	clientsMax     = 10000
 )
@@ -19,11 +23,15 @@ const (
 var errClientTooFast = []byte("-ERR too many bytes in flight, the rest was discarded\r\n")
 
 // clients are the peers that speak RESP. Each is a virtual connection, which the front end serves
-// like any other. The owner goroutine moves the bytes.
+// like any other. The owner goroutine moves the bytes. A client that does not read is as on TCP: its
+// queue in the link fills up (which holds a bounded number of messages, none longer than clientFrameMax),
+// then the writer blocks, and the front end gives up after its write timeout.
 type clients struct {
 	b        *Broker
 	byPeer   map[string]*clientConn
 	probedAt time.Time
+	blocked  []*clientConn // their queues in the link are full
+	triedAt  time.Time     // since when
 
 	mu    sync.Mutex
 	dirty []*clientConn // have bytes to send, or were closed
@@ -63,28 +71,59 @@ func (cs *clients) flush() bool {
 	dirty := cs.dirty
 	cs.dirty = nil
 	cs.mu.Unlock()
-	for _, c := range dirty {
-		cs.b.sent = true
-		out, closed := c.takeOut()
-		for len(out) > 0 {
-			n := min(len(out), clientFrameMax)
-			if err := cs.b.router.Send(c.peer, out[:n]); err != nil {
-				closed = true
-				break
-			}
-			out = out[n:]
-		}
-		if closed {
-			c.shut()
-			if cs.byPeer[c.peer] == c { // it may be another's by now
-				delete(cs.byPeer, c.peer)
-			}
+	now := time.Now()
+	if len(cs.blocked) > 0 && now.Sub(cs.triedAt) >= tick {
+		cs.triedAt = now
+		blocked := cs.blocked
+		cs.blocked = nil
+		for _, c := range blocked {
+			c.blocked = false
+			cs.send(c, now)
 		}
 	}
-	if now := time.Now(); len(cs.byPeer) > 0 && now.Sub(cs.probedAt) > clientProbe {
+	for _, c := range dirty {
+		if !c.blocked {
+			cs.send(c, now)
+		}
+	}
+	if len(cs.byPeer) > 0 && now.Sub(cs.probedAt) > clientProbe {
 		cs.probe(now)
 	}
 	return len(dirty) > 0
+}
+
+// send moves what c has written into the link, as far as that takes it.
+func (cs *clients) send(c *clientConn, now time.Time) {
+	cs.b.sent = true
+	over := false
+	for !over {
+		if len(c.rest) == 0 {
+			if c.rest, over = c.takeOut(); len(c.rest) == 0 {
+				break
+			}
+		}
+		n := min(len(c.rest), clientFrameMax)
+		err := cs.b.router.Send(c.peer, c.rest[:n])
+		if errors.Is(err, link.ErrAgain) && !c.givenUp(now) {
+			c.blocked = true
+			cs.blocked = append(cs.blocked, c)
+			return
+		}
+		if err != nil {
+			over = true
+			break
+		}
+		if c.rest = c.rest[n:]; len(c.rest) > 0 {
+			over = false
+		}
+	}
+	if over {
+		c.rest = nil
+		c.shut()
+		if cs.byPeer[c.peer] == c { // it may be another's by now
+			delete(cs.byPeer, c.peer)
+		}
+	}
 }
 
 func (cs *clients) probe(now time.Time) {
@@ -94,7 +133,7 @@ func (cs *clients) probe(now time.Time) {
 		if now.Sub(c.heard) < clientProbe {
 			continue
 		}
-		if err := cs.b.router.Send(peer, nil); err != nil {
+		if err := cs.b.router.Send(peer, nil); err != nil && !errors.Is(err, link.ErrAgain) {
 			c.shut()
 			delete(cs.byPeer, peer)
 		}
@@ -120,6 +159,11 @@ type clientConn struct {
 	cs    *clients
 	peer  string
 	heard time.Time // owner only
+
+	// The owner's: what was taken from out and is not sent yet, and whether that waits for room.
+	rest     []byte
+	blocked  bool
+	closedAt time.Time // since when nothing else is to be sent
 
 	mu           sync.Mutex
 	cond         sync.Cond
@@ -148,6 +192,20 @@ func (c *clientConn) feed(b []byte) bool {
 	return true
 }
 
+// givenUp says whether what a closed connection has left is not sent any more.
+func (c *clientConn) givenUp(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.closed:
+		return false
+	case c.closedAt.IsZero():
+		c.closedAt = now
+	}
+	return now.Sub(c.closedAt) > clientLinger
+}
+
+// takeOut returns what was written, and whether that was all for ever.
 func (c *clientConn) takeOut() ([]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

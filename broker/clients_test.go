@@ -102,3 +102,69 @@ func TestClientThatSendsTooMuchIsToldSo(t *testing.T) {
 		t.Fatalf("%d bytes were kept", n)
 	}
 }
+
+// TestClientThatReadsSlowlyGetsEverything: its queue in the link is full again and again.
+func TestClientThatReadsSlowlyGetsEverything(t *testing.T) {
+	network := mem.NewBounded(3)
+	b, _ := startBroker(t, network, &memStore{})
+	const size = 4 << 20
+	b.SetServe(func(c net.Conn) {
+		for i := range size / 1024 {
+			if _, err := c.Write(bytes.Repeat([]byte{byte(i)}, 1024)); err != nil {
+				t.Error(err)
+			}
+		}
+		c.Close()
+	})
+	d, err := network.Dial("b", "client-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Send([]byte("go")); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for len(got) < size {
+		got = append(got, recv(t, d)...)
+	}
+	for i, x := range got {
+		if x != byte(i/1024) {
+			t.Fatalf("byte %d is not what was written", i)
+		}
+	}
+}
+
+// TestClientThatDoesNotReadBlocksTheWriter: what waits for it is bounded, and the front end finds out.
+func TestClientThatDoesNotReadBlocksTheWriter(t *testing.T) {
+	network := mem.NewBounded(3)
+	b, _ := startBroker(t, network, &memStore{})
+	wrote := make(chan int, 1)
+	b.SetServe(func(c net.Conn) {
+		defer c.Close()
+		if err := c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		n := 0
+		for part := make([]byte, 64<<10); n < 1<<30; n += len(part) {
+			if _, err := c.Write(part); err != nil {
+				if !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Error(err)
+				}
+				break
+			}
+		}
+		wrote <- n
+	})
+	d, err := network.Dial("b", "client-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Send([]byte("go")); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-wrote; n > 20<<20 {
+		t.Fatalf("%d bytes wait for a client that does not read", n)
+	}
+}

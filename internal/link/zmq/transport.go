@@ -8,6 +8,7 @@
 //   - no ZMTP heartbeats: with a finite receive HWM they abort the process (libzmq 4.3.4,
 //     stream_engine_base.cpp:417), and the I/O thread answers them while the application hangs;
 //   - HWM 0: the bytes in flight are bounded by credit, which counts bytes where an HWM counts messages;
+//     but a ROUTER keeps no more than 4096 messages for a peer that reads none, be it a node or a stranger;
 //   - ROUTER_MANDATORY: a peer that has gone gives link.ErrUnreachable, not silence;
 //   - always DONTWAIT: one full peer must not stop the goroutine that serves all;
 //   - LINGER 0, non-blocky context: closing never waits for an unreachable peer;
@@ -39,6 +40,7 @@ const MaxMsgBytesDefault = 64 << 20
 const (
 	handshakeMax = 3 * time.Second // unauthenticated connections hold descriptors no longer
 	backlog      = 511
+	peerQueueMax = 4096
 	tcpMaxrt     = 2 * time.Second
 	termMax      = 2 * time.Second
 )
@@ -116,7 +118,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 	r := &router{socket: s, guard: guard, peers: make(map[string]string)}
 	if err == nil {
 		secured := false
-		err = profile(s.soc.SetRouterMandatory(1), s.soc.SetBacklog(backlog))
+		err = profile(s.soc.SetRouterMandatory(1), s.soc.SetBacklog(backlog), s.soc.SetSndhwm(peerQueueMax))
 		if err == nil {
 			secured, err = t.secureBound(s, endpoint)
 		}

@@ -425,7 +425,7 @@ func (n *Node) publish() {
 
 func (n *Node) sendAll(dealer link.Dealer) error {
 	for _, f := range n.replica.Out {
-		if err := wire.Split(f.Bytes, f.Tail, wire.FrameBytesMax, dealer.SendJoined); err != nil {
+		if err := wire.Split(f.Bytes, f.More, wire.FrameBytesMax, dealer.SendJoined); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,9 @@ const (
 	smallReads = 256       // after so many small reads it shrinks again
 	bufferKeep = 256 << 10 // a larger one is given back once it is empty enough
 	argsKeep   = 16 << 10  // and so are more argument slots than these
+
+	lastingBytes = 4 << 20 // a command of as many keeps its buffer
+	trustFactor  = 8       // an announced argument gets its room when an eighth has arrived
 )
 
 // ProtocolError is what a client is told before its connection is closed.
@@ -44,6 +47,9 @@ var ErrTooLarge = errors.New("resp: command exceeds the query buffer limit")
 type Command struct {
 	Raw  []byte   // canonical RESP, as AppendCommand writes it
 	Args [][]byte // never empty; aliases Raw
+
+	// Lasting: Raw is not used again when the command is gone, and may be kept. Large ones are such.
+	Lasting bool
 }
 
 // Reader reads commands: arrays of bulk strings, and inline commands. Fill reads once from the
@@ -77,6 +83,7 @@ type Reader struct {
 	args      [][]byte
 	converted []byte
 	scratch   []byte
+	given     bool // buf belongs to a command that lasts
 }
 
 // span is [from, to) of a command's bytes, which are fewer than 4 GiB.
@@ -142,8 +149,12 @@ func (r *Reader) release() {
 		return
 	}
 	left := r.buf[r.start:r.end]
+	if r.given {
+		r.given = false
+		r.buf = nil
+	}
 	tooLarge := len(r.buf) > bufferKeep || r.small >= smallReads && len(r.buf) > bufferMin
-	if tooLarge && len(left) <= bufferFill {
+	if tooLarge && len(left) <= bufferFill || r.buf == nil {
 		r.small = 0
 		r.buf = make([]byte, max(bufferMin, 2*len(left)))
 	}
@@ -160,9 +171,9 @@ func (r *Reader) makeRoom() {
 	}
 	next := max(bufferMin, 2*size)
 	if size >= bufferFill && r.bulkLen >= size/2 {
-		// The last doubling for a large argument need not exceed what it will take.
-		if need := r.pos + r.bulkLen + 2 + bufferMin; need > size {
-			next = min(next, need)
+		// The last step for a large argument is what it will take.
+		if need := r.pos + r.bulkLen + 2 + bufferMin; need > size && need <= trustFactor*r.end {
+			next = need
 		}
 	}
 	grown := make([]byte, next)
@@ -215,6 +226,9 @@ func (r *Reader) finish() Command {
 		cmd.Raw = r.convert(r.buf[r.start:r.pos])
 	default:
 		cmd.Raw = r.buf[r.start:r.pos:r.pos]
+		if len(cmd.Raw) >= lastingBytes {
+			cmd.Lasting, r.given = true, true
+		}
 		for _, s := range r.spans {
 			from, to := r.start+int(s.from), r.start+int(s.to)
 			r.args = append(r.args, r.buf[from:to:to])

@@ -2,6 +2,7 @@ package resp
 
 import (
 	"math"
+	"runtime"
 	"strconv"
 )
 
@@ -47,6 +48,15 @@ func (w *Writer) Int(n int64) { w.head(':', n) }
 
 func (w *Writer) Bulk(b []byte) {
 	w.head('$', int64(len(b)))
+	if len(b) > bulkStep && cap(w.B)-len(w.B) < len(b)+2 {
+		grown := make([]byte, len(w.B), len(w.B)+len(b)+2)
+		copy(grown, w.B)
+		w.B = grown
+	}
+	for ; len(b) > bulkStep; b = b[bulkStep:] {
+		w.B = append(w.B, b[:bulkStep]...)
+		runtime.Gosched()
+	}
 	w.B = append(w.B, b...)
 	w.B = append(w.B, '\r', '\n')
 }
@@ -104,6 +114,10 @@ func (w *Writer) Push(n int) {
 		w.head('*', int64(n))
 	}
 }
+
+// bulkStep is what is copied in one go: a goroutine that copies cannot be interrupted, and half a
+// gigabyte takes longer than a process may be silent.
+const bulkStep = 4 << 20
 
 // Bool writes #t/#f, or 1/0 in RESP2.
 func (w *Writer) Bool(b bool) {

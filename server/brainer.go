@@ -170,7 +170,7 @@ func brainerWith(c *client, args [][]byte, _ *resp.Writer) {
 		c.reject(c.row, text)
 		return
 	}
-	c.withAck = p.ack
+	c.withAck, c.lasting = p.ack, false
 	from := len(c.turn.scratch)
 	c.turn.scratch = resp.AppendCommand(c.turn.scratch, p.rest...)
 	c.command(p.rest, c.turn.scratch[from:len(c.turn.scratch):len(c.turn.scratch)])

@@ -59,6 +59,7 @@ type client struct {
 
 	turn      turn
 	lastIndex uint64 // the place of our last write in the order
+	lasting   bool   // the bytes of the command at hand outlive it
 	withAck   op.Ack // of the command at hand, from BRAINER WITH; AckDefault: none
 
 	row        *command.Command // the server's own command at hand

@@ -66,7 +66,7 @@ func newHandlers(table *command.Table) map[*command.Command]handler {
 func (c *client) dispatch(cmd resp.Command) {
 	c.turn.begin()
 	c.replySkip, c.replySkipNext = c.replySkipNext, false
-	c.withAck = op.AckDefault
+	c.withAck, c.lasting = op.AckDefault, cmd.Lasting
 	c.command(cmd.Args, cmd.Raw)
 }
 
@@ -141,7 +141,7 @@ func (c *client) answer(row *command.Command, h handler, args [][]byte) {
 func (c *client) forward(row *command.Command, args [][]byte, raw []byte) {
 	o := c.newOp(op.Read, raw)
 	if row.Flags&command.Write != 0 {
-		o.Kind, o.Ack = op.Write, c.ackRule()
+		o.Kind, o.Ack, o.Lasting = op.Write, c.ackRule(), c.lasting
 	}
 	o.Keyless = row.Flags&command.Keyless != 0
 	o.Keys = c.hashKeys(row, c.db, args)

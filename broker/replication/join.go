@@ -133,7 +133,7 @@ func (c *Core) relayChunk(donor *node, m wire.Chunk) {
 		return
 	}
 	h.Type, h.Seq = wire.TChunk, uint64(m.Number)
-	c.sendLong(n, h, [][]byte{m.AppendHead(nil), m.Records})
+	c.sendLong(n, h, [][]byte{m.AppendHead(nil, len(m.Records)), m.Records})
 }
 
 // relayCredit lets the donor go on.

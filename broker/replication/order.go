@@ -142,6 +142,7 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 const (
 	entryOverhead = 64
 	bodyBytesMax  = 1<<30 + 1<<20 // of one entry: what a node can put together, with room
+	bytesPerUs    = 20            // that a write must get done
 )
 
 // seed is the entry's share of chance: a function of its place, so that it need not be drawn.
@@ -442,8 +443,8 @@ func (c *Core) expireOps() {
 		if r.op.Hold.OrderedUs > limit {
 			break // ordered in time
 		}
-		if r.op.Hold.OrderedUs+r.bytes/20 > limit {
-			continue // a large one takes its time: 20 MB a second
+		if r.op.Hold.OrderedUs+r.bytes/bytesPerUs > limit {
+			continue // a large one takes its time
 		}
 		c.abandonUncertain(c.pending.first+uint64(i), r)
 	}

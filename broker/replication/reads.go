@@ -223,7 +223,11 @@ func (c *Core) expireReads() {
 		q := &n.reads
 		keep, sent := q.items[:0], q.sent
 		for i, it := range q.items {
-			if it.op != nil && it.op.Hold.OrderedUs < limit {
+			since := int64(0)
+			if i < sent || len(n.long) > 0 {
+				since = n.progressUs // as long as parts of something large come and go there is no limit
+			}
+			if it.op != nil && max(it.op.Hold.OrderedUs, since) < limit {
 				c.pendingReads--
 				c.answerError(it.op, errReadTimeout)
 				if i < sent {
@@ -240,7 +244,7 @@ func (c *Core) expireReads() {
 	for _, r := range c.pending.recs {
 		keep := r.held[:0]
 		for _, o := range r.held {
-			if o.Hold.OrderedUs >= limit {
+			if o.Hold.OrderedUs+r.bytes/bytesPerUs >= limit {
 				keep = append(keep, o)
 				continue
 			}

@@ -45,6 +45,7 @@ var worldImports = []string{
 var worldAllowed = map[string][]string{
 	"internal/keyspace": {"runtime", "syscall"}, // values in memory of their own, outside the collector's sight
 	"internal/command":  {"runtime/debug"},      // the stack of a command that panicked
+	"resp":              {"runtime"},            // pauses in long copies
 }
 
 // What the cores may use of package syscall: memory.

@@ -77,6 +77,19 @@ func newBlobs(m *memory) blobs {
 	return a
 }
 
+// copyStep is what is copied in one go: a goroutine that copies cannot be interrupted, and half a
+// gigabyte takes longer than a node may be silent.
+const copyStep = 4 << 20
+
+// copyLong is copy, with pauses for other goroutines.
+func copyLong(to, from []byte) (n int) {
+	for ; len(from)-n > copyStep; n += copyStep {
+		copy(to[n:], from[n:n+copyStep])
+		runtime.Gosched()
+	}
+	return n + copy(to[n:], from[n:])
+}
+
 // new returns a blob of n bytes, not zeroed, with room for at least capacity.
 func (a *blobs) new(n, capacity int) *blob {
 	a.live++
@@ -189,7 +202,7 @@ func (a *blobs) grown(o *blob, n int) *blob {
 		capacity += n / 4 // what grew once grows again
 	}
 	c := a.new(n, capacity)
-	clear(c.b[copy(c.b, o.b):])
+	clear(c.b[copyLong(c.b, o.b[:min(old, n)]):])
 	o.drop(a.m)
 	return c
 }

@@ -18,12 +18,12 @@ func (k *Keyspace) setString(p *spot, exists bool, key, value []byte, mt meta) {
 	if !exists {
 		p.t.weight += weight
 		p.t.setDue(p.hash, 0, mt.due)
-		copy(p.t.insert(p.hash, key, mt, len(value), nil), value)
+		copyLong(p.t.insert(p.hash, key, mt, len(value), nil), value)
 		return
 	}
 	p.t.weight += weight - p.t.weightOf(p.s, &p.e)
 	p.t.setDue(p.hash, p.e.due(), mt.due)
-	copy(p.t.rewrite(p.hash, p.s, p.i, mt, len(value), nil, false), value)
+	copyLong(p.t.rewrite(p.hash, p.s, p.i, mt, len(value), nil, false), value)
 }
 
 // AppendString appends tail to the string at key and returns the new length. A missing key becomes
@@ -35,7 +35,7 @@ func (k *Keyspace) AppendString(db int, key, tail []byte, nowMs int64) int {
 		return len(tail)
 	}
 	old := len(p.string())
-	copy(k.edit(&p, old+len(tail), nowMs)[old:], tail)
+	copyLong(k.edit(&p, old+len(tail), nowMs)[old:], tail)
 	k.changed(changeAppend, db, key, p.hash, contentHash(tail))
 	return old + len(tail)
 }

@@ -231,7 +231,7 @@ func (n *nodeHost) endSession(why string, waitUs int64) {
 func copyFrames(frames []replica.Frame) []replica.Frame {
 	out := make([]replica.Frame, len(frames))
 	for i, f := range frames {
-		out[i] = replica.Frame{Bytes: slices.Clone(f.Bytes), Tail: slices.Clone(f.Tail)}
+		out[i] = replica.Frame{Bytes: slices.Clone(f.Joined())}
 	}
 	return out
 }
@@ -242,7 +242,7 @@ func (n *nodeHost) send(frames []replica.Frame) bool {
 		if n.w.tracing() {
 			n.w.tracef("%s -> %s", n.id, describe(f.Joined()))
 		}
-		err := wire.Split(f.Bytes, f.Tail, n.w.plan.FrameBytesMax, func(head, body []byte) error {
+		err := wire.Split(f.Bytes, f.More, n.w.plan.FrameBytesMax, func(head, body []byte) error {
 			return n.data.toBroker(slices.Concat(head, body))
 		})
 		if err != nil {

@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"hash/crc32"
+	"slices"
 )
 
 // Cutter cuts a long message into frames. The body is given in pieces, which are not copied; a frame
@@ -52,13 +53,13 @@ func (c *Cutter) Next(head []byte) (frame, body []byte) {
 	return head, body
 }
 
-// Split calls emit with the frames that carry a message: m alone when it and tail fit into one. m is a
-// finished frame, tail what its body goes on with. What is given to emit is valid during the call.
-func Split(m, tail []byte, frameBytesMax int, emit func(head, body []byte) error) error {
-	if len(tail) == 0 && len(m) <= frameBytesMax {
+// Split calls emit with the frames that carry a message: m alone when that is all and fits into one. m is
+// a finished frame, more what its body goes on with. What is given to emit is valid during the call.
+func Split(m []byte, more [][]byte, frameBytesMax int, emit func(head, body []byte) error) error {
+	if len(more) == 0 && len(m) <= frameBytesMax {
 		return emit(m, nil)
 	}
-	c := Cut(header(m), min(frameBytesMax, FragmentBytes), m[HeaderBytes:], tail)
+	c := Cut(header(m), min(frameBytesMax, FragmentBytes), append([][]byte{m[HeaderBytes:]}, more...)...)
 	var buf [HeaderBytes]byte
 	for c.More() {
 		if err := emit(c.Next(buf[:0])); err != nil {
@@ -69,8 +70,8 @@ func Split(m, tail []byte, frameBytesMax int, emit func(head, body []byte) error
 }
 
 // Join makes one message of a finished frame and what its body goes on with.
-func Join(m, tail []byte) []byte {
-	return Finish(append(append(make([]byte, 0, len(m)+len(tail)), m...), tail...), header(m))
+func Join(m []byte, more ...[]byte) []byte {
+	return Finish(append(slices.Clone(m), slices.Concat(more...)...), header(m))
 }
 
 // Assembler puts fragments together again. One serves one direction of one session. A message of

@@ -219,11 +219,11 @@ type Chunk struct {
 
 func (m Chunk) Append(b []byte, h Header) []byte {
 	h.Type = TChunk
-	return Finish(append(m.AppendHead(Begin(b)), m.Records...), h)
+	return Finish(append(m.AppendHead(Begin(b), len(m.Records)), m.Records...), h)
 }
 
-// AppendHead appends a chunk's body up to its records, which follow.
-func (m Chunk) AppendHead(b []byte) []byte {
+// AppendHead appends a chunk's body up to its records, so many bytes that follow.
+func (m Chunk) AppendHead(b []byte, records int) []byte {
 	b = putU64(b, m.SnapID)
 	b = putU32(b, m.Number)
 	b = putBool(b, m.Last)
@@ -231,7 +231,7 @@ func (m Chunk) AppendHead(b []byte) []byte {
 	b = putU64(b, m.KeysDone)
 	b = putU64(b, m.KeysTotal)
 	b = putU64(b, m.BytesTotal)
-	return putU32(b, uint32(len(m.Records)))
+	return putU32(b, uint32(records))
 }
 
 func DecodeChunk(body []byte) (m Chunk, err error) {

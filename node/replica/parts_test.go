@@ -30,7 +30,7 @@ func TestAnAnswerGoesOnAsItIsReceived(t *testing.T) {
 		}
 		h.r.Step()
 		for _, f := range h.r.Out {
-			if len(f.Tail) > 0 && len(f.Bytes) > 1000 {
+			if len(f.More) > 0 && len(f.Bytes) > 1000 {
 				t.Fatal("a large reply was copied")
 			}
 			_, body, err := wire.Decode(f.Joined())

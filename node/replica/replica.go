@@ -111,14 +111,17 @@ type Replica struct {
 }
 
 // Frame is a message, and what its body goes on with: bytes that were not copied.
-type Frame struct{ Bytes, Tail []byte }
+type Frame struct {
+	Bytes []byte
+	More  [][]byte
+}
 
 // Joined returns the message in one piece.
 func (f Frame) Joined() []byte {
-	if len(f.Tail) == 0 {
+	if len(f.More) == 0 {
 		return f.Bytes
 	}
-	return wire.Join(f.Bytes, f.Tail)
+	return wire.Join(f.Bytes, f.More...)
 }
 
 // New returns an empty replica.

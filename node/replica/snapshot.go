@@ -76,8 +76,17 @@ func (r *Replica) maybeChunk() bool {
 
 func (r *Replica) putChunk(d *donation) {
 	b := make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8)
+	var full [][]byte // pieces of the chunk that precede b
+	bytes := 0        // in them
 	done := d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
-		b = appendRecord(b, &rec)
+		if len(rec.Value) < r.cfg.TailBytes {
+			b = appendRecord(b, &rec)
+			return
+		}
+		head, value, end := recordPieces(b, &rec)
+		full = append(full, head, value)
+		bytes += len(head) + len(value)
+		b = end
 	})
 	if done {
 		for _, p := range d.private {
@@ -87,7 +96,14 @@ func (r *Replica) putChunk(d *donation) {
 	m := wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: uint64(d.snap.KeysDone()),
 		KeysTotal: d.total, BytesTotal: d.bytes, Records: b}
 	d.number++
-	r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
+	if len(full) == 0 {
+		r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
+	} else {
+		h := r.header()
+		h.Type = wire.TChunk
+		f := Frame{Bytes: wire.Finish(m.AppendHead(wire.Begin(nil), bytes+len(b)), h), More: append(full, b)}
+		r.Out = append(r.Out, f)
+	}
 	if done {
 		r.endDonation(d)
 	}
@@ -231,6 +247,28 @@ func appendRecord(b []byte, rec *keyspace.Record) []byte {
 		return b
 	}
 	panic("replica: a record of a type that snapshots do not know")
+}
+
+// recordPieces appends the record of a long string to b, in pieces: b up to the value, the value, and
+// what follows it.
+func recordPieces(b []byte, rec *keyspace.Record) (head, value, end []byte) {
+	var w resp.Writer
+	w.Bulk(rec.Value) // a copy: the keyspace may change before it is sent
+	start := len(b)
+	b = appendHead(b, recordString, rec)
+	n := int64(3)
+	if rec.DeadlineMs != 0 {
+		n = 5
+	}
+	b = append(b, '*')
+	b = strconv.AppendInt(b, n, 10)
+	b = append(b, "\r\n$3\r\nSET\r\n"...)
+	b = appendBulk(b, rec.Key)
+	if rec.DeadlineMs != 0 {
+		end = appendBulk(appendBulk(nil, []byte("PXAT")), strconv.AppendInt(nil, rec.DeadlineMs, 10))
+	}
+	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start-recordHead+len(w.B)+len(end)))
+	return b, w.B, end
 }
 
 func appendBulk(b, s []byte) []byte {

@@ -126,8 +126,11 @@ func (r *Replica) Step() {
 		s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
 	}
 	done := wire.FinishDone(r.done, wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}, h)
-	r.Out = append(r.Out, Frame{Bytes: done, Tail: r.tail})
-	r.tail = nil
+	f := Frame{Bytes: done}
+	if len(r.tail) > 0 {
+		f.More, r.tail = [][]byte{r.tail}, nil
+	}
+	r.Out = append(r.Out, f)
 	if cap(r.done) > 4*r.cfg.StepBytes {
 		r.done = nil
 	}

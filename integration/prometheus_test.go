@@ -22,9 +22,7 @@ type prometheus struct {
 // startPrometheus scrapes every interval. Without the program the test is skipped.
 func startPrometheus(t testing.TB, interval time.Duration, broker string, nodes ...string) *prometheus {
 	t.Helper()
-	path := installed(t, "prometheus", "prometheus")
-	dir := t.TempDir()
-	config := filepath.Join(dir, "prometheus.yml")
+	config := filepath.Join(t.TempDir(), "prometheus.yml")
 	targets, err := json.Marshal(nodes)
 	if err != nil {
 		t.Fatal(err)
@@ -39,15 +37,21 @@ scrape_configs:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, "prometheus", path, "--config.file", config, "--storage.tsdb.path", filepath.Join(dir, "data"),
-		"--web.listen-address", "127.0.0.1:0", "--log.format", "logfmt")
-	m := p.awaitLog(`msg="Listening on" address=(\S+)`)
-	pr := &prometheus{t: t, addr: m[1], http: http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
+	pr := startPrometheusWith(t, config)
 	await(t, "Prometheus has scraped the broker", func() (bool, string) {
 		v := pr.query(`up{job="broker"}`)
 		return len(v) == 1 && v[0].value == 1, fmt.Sprint(v)
 	})
 	return pr
+}
+
+// startPrometheusWith runs one with this configuration. Without the program the test is skipped.
+func startPrometheusWith(t testing.TB, config string) *prometheus {
+	t.Helper()
+	p := start(t, "prometheus", installed(t, "prometheus", "prometheus"), "--config.file", config,
+		"--storage.tsdb.path", filepath.Join(t.TempDir(), "data"), "--web.listen-address", "127.0.0.1:0", "--log.format", "logfmt")
+	m := p.awaitLog(`msg="Listening on" address=(\S+)`)
+	return &prometheus{t: t, addr: m[1], http: http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 // sample is one series' value at this moment.

@@ -29,6 +29,7 @@ type fakeBackend struct {
 	hold    chan struct{}          // when set, answering waits for it
 	batch   func(ops int)          // when set, called for every batch
 	each    func(*op.Op)           // when set, called for every Op before it runs
+	drop    func(*op.Op) bool      // when set, says whose reply is not kept
 	holding atomic.Bool
 
 	nodes atomic.Int32 // 1 or 2, in Status
@@ -100,6 +101,9 @@ func (b *fakeBackend) run() {
 				f(o)
 			}
 			reply := b.execute(o)
+			if b.drop != nil && b.drop(o) {
+				o.Dropped, reply = true, nil
+			}
 			if f := o.OnSafe; f != nil && reply[0] != '-' {
 				o.Reply = reply
 				f(o)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"brainer/internal/command"
+	"brainer/internal/op"
 	"brainer/internal/redistest"
 )
 
@@ -43,6 +44,37 @@ func TestRepliesOfAPipelineAreHeldInPieces(t *testing.T) {
 	}
 	if n := largest.Load(); n < 2 || n > 8 {
 		t.Errorf("a batch of %d replies of 512 KiB", n)
+	}
+}
+
+func TestRepliesThatWereDroppedAreAskedForAgainInTheirOrder(t *testing.T) {
+	s := startServer(t, nil)
+	c := s.dial(t)
+	c.Do("MSET", "a", "1", "b", "2", "c", "3")
+	n := 0
+	s.backend.drop = func(o *op.Op) bool {
+		if o.Kind == op.Read && !o.Again {
+			return false
+		}
+		n++
+		return o.Kind == op.Read && n == 2 // asked for again it is kept
+	}
+	for _, test := range []struct{ line, want string }{
+		{"GET a|GET b|GET c|GET a", "1 2 3 1"},
+		{"GET a|SET a 5|GET b|GET a|GET c", "1 OK 2 5 3"},
+		{"GET a|GET b|SET a 1", "5 2 OK"},
+		{"GET a", "1"},
+	} {
+		n = 0
+		lines := strings.Split(test.line, "|")
+		replies, err := c.Send([]byte(strings.ReplaceAll(test.line, "|", "\r\n")+"\r\n"), len(lines))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.NewReplacer("$1\r\n", "", "\r\n", " ", "+", "").Replace(string(replies))
+		if strings.TrimSpace(got) != test.want {
+			t.Errorf("%s: %s, want %s", test.line, got, test.want)
+		}
 	}
 }
 

@@ -108,22 +108,31 @@ func (c *client) settle() error {
 		return c.out.err()
 	}
 	if len(t.batch.Ops) > 0 {
+		t.markAgain()
 		t.batch.Begin()
 		c.srv.backend.Submit(t.batch)
 		<-t.batch.Done()
 	}
 	now := time.Now()
 	c.account(now)
-	replied := 0
+	replied, dropped := 0, false
 	for i := range t.items {
 		it := &t.items[i]
 		if it.op >= 0 {
-			c.settled(&t.batch.Ops[it.op])
+			o := &t.batch.Ops[it.op]
+			c.settled(o)
+			// Those behind one that was dropped are asked again too: they come after it.
+			if dropped = dropped || o.Dropped; dropped && c.out.err() == nil {
+				o.Reply = c.askAgain(o)
+			}
 		}
 		if !it.silent {
 			reply := t.reply(it)
 			replied += len(reply)
 			c.out.write(reply)
+		}
+		if dropped && it.op >= 0 {
+			t.batch.Ops[it.op].Reply = nil // one at a time
 		}
 	}
 	if n := len(t.batch.Ops); n > 0 {
@@ -212,6 +221,19 @@ func (c *client) account(now time.Time) {
 		}
 		c.srv.observer.Observe(first.cmd, n, failed, seconds)
 	}
+}
+
+// markAgain allows the reads behind which nothing is ordered to be asked again.
+func (t *turn) markAgain() {
+	for i := len(t.batch.Ops) - 1; i >= 0 && t.batch.Ops[i].Kind == op.Read; i-- {
+		t.batch.Ops[i].Again = true
+	}
+}
+
+// askAgain asks for a read whose reply was dropped.
+func (c *client) askAgain(o *op.Op) []byte {
+	return c.ask(op.Op{Kind: o.Kind, DB: o.DB, Proto: o.Proto, Keyless: o.Keyless, Keys: o.Keys, Body: o.Body,
+		NoTouch: o.NoTouch, Txn: o.Txn})
 }
 
 // ask has one operation done at once, beside the turn, and returns its reply.

@@ -159,6 +159,7 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 	if c.cfg.Fault.ReplyMixUp && n.reads.sent > 0 && n.reads.items[0].op != nil {
 		n.reads.items[0].op, o = o, n.reads.items[0].op
 	}
+	reply = keepReply(o, reply)
 	o.Reply = reply
 	if o.Hold.Until > c.safe {
 		if r := c.pending.at(o.Hold.Until); r != nil {
@@ -168,6 +169,29 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 	}
 	c.pendingReads--
 	c.answer(o, reply)
+}
+
+// A batch of reads is answered when all of them are. Nobody knows before how large their replies are, so
+// when they are too large together to be kept, the rest is let go of and asked for later, one by one.
+// What is followed by a write in its batch cannot be: it has a larger limit.
+const (
+	batchRepliesMax  = 64 << 20
+	batchRepliesHard = 1 << 30
+)
+
+// keepReply returns what becomes of a reply.
+func keepReply(o *op.Op, reply []byte) []byte {
+	before := o.Replied(len(reply))
+	switch {
+	case o.Again && before > batchRepliesMax:
+		o.Dropped = true
+		o.Replied(-len(reply))
+		return nil
+	case before > batchRepliesHard:
+		o.Replied(-len(reply))
+		return []byte("-" + errRepliesTooLarge + "\r\n")
+	}
+	return reply
 }
 
 // rerouteReads asks other nodes what n was asked. died says that n may have died of one of them.

@@ -41,6 +41,9 @@ type Op struct {
 	NoTouch bool     // do not refresh access times
 	Txn     bool     // a Read whose Body is the commands of a transaction that only reads
 
+	// Again: a Read that the submitter asks again if it was Dropped, as nothing that it orders follows in the batch.
+	Again bool
+
 	// A Barrier waits until Copies in-sync nodes hold entry Index, at most TimeoutMs (0: for ever).
 	// Its Reply is RESP: the number of copies besides the first.
 	Copies    int
@@ -54,6 +57,8 @@ type Op struct {
 
 	Index uint64 // a Barrier's target; for a Write or Txn its place in the order, 0 if it was refused
 	Reply []byte // RESP; immutable, may alias a received message
+	// Dropped: the replies of the batch have become too large to be kept; this one is gone.
+	Dropped bool
 
 	batch *Batch
 	Hold  Hold
@@ -75,6 +80,7 @@ type Hold struct {
 type Batch struct {
 	Ops       []Op
 	Bytes     int // request bytes, for back-pressure
+	replied   int // bytes of replies, as the backend counts them
 	pending   atomic.Int32
 	cancelled atomic.Bool
 	done      chan struct{}
@@ -96,6 +102,7 @@ func (b *Batch) Begin() {
 		b.Ops[i].batch = b
 	}
 	b.cancelled.Store(false)
+	b.replied = 0
 	b.pending.Store(int32(len(b.Ops)))
 }
 
@@ -105,6 +112,17 @@ func (b *Batch) Cancel() { b.cancelled.Store(true) }
 
 // Done is signalled once after Begin, when every Op has its Reply.
 func (b *Batch) Done() <-chan struct{} { return b.done }
+
+// Replied counts n bytes of o's reply to its batch and returns what there was before. The backend's
+// owner goroutine calls it.
+func (o *Op) Replied(n int) (before int) {
+	if o.batch == nil {
+		return 0
+	}
+	before = o.batch.replied
+	o.batch.replied += n
+	return before
+}
 
 // Answer gives o its reply and signals its batch when it was the last one.
 func (o *Op) Answer(reply []byte) {

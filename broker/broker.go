@@ -388,7 +388,7 @@ func (b *Broker) receive() bool {
 	worked := false
 	taken := 0
 	for i := 0; i < receiveMax && taken < sliceBytes; i++ {
-		peer, body, err := b.router.Recv()
+		peer, body, err := b.router.RecvView()
 		if err != nil {
 			if !errors.Is(err, link.ErrAgain) {
 				b.log.Error("receive", "err", err)
@@ -400,7 +400,7 @@ func (b *Broker) receive() bool {
 		if wire.IsFrame(body) {
 			b.core.Receive(b.cfg.NowUs(), peer, body)
 		} else {
-			b.clients.receive(peer, body)
+			b.clients.receive(peer, bytes.Clone(body))
 		}
 	}
 	return worked

@@ -358,7 +358,7 @@ func (n *Node) forwardLocal(dealer link.Dealer) (stop func()) {
 // receive takes in what the broker has sent and executes it.
 func (n *Node) receive(dealer link.Dealer) error {
 	for {
-		frame, err := dealer.Recv()
+		frame, err := dealer.RecvView()
 		if err == link.ErrAgain {
 			return nil
 		}

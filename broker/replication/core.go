@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"bytes"
 	"fmt"
 
 	"brainer/internal/op"
@@ -282,7 +283,7 @@ func (c *Core) store(v View) {
 	c.Out.Store = &s
 }
 
-// Receive takes a frame from a peer. Frames of sessions that are over change nothing.
+// Receive takes a frame from a peer, which is the caller's again afterwards. Frames of sessions that are over change nothing.
 func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	c.setNow(nowUs)
 	h, body, err := wire.Decode(frame)
@@ -307,6 +308,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 		return
 	}
 	n.heardUs = c.nowUs
+	_, fragment := h.Fragment()
 	h, body, whole, err := n.assembler.Add(h, body)
 	if err != nil {
 		c.reject(peer, h, true, err.Error())
@@ -316,6 +318,9 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	if !whole {
 		n.progressUs = c.nowUs // a long answer is on its way
 		return
+	}
+	if !fragment && (h.Type == wire.TDone || h.Type == wire.TEntries || h.Type == wire.TChunk) {
+		body = bytes.Clone(body) // the replies, entries, records are kept
 	}
 	switch h.Type {
 	case wire.TPosition:

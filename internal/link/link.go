@@ -30,6 +30,8 @@ type Waiter interface {
 type Router interface {
 	// Recv returns the next message without waiting, or ErrAgain. Both slices are the caller's.
 	Recv() (peer string, body []byte, err error)
+	// RecvView is Recv whose body is valid until the next call only: large messages arrive with less ado.
+	RecvView() (peer string, body []byte, err error)
 	// Send queues body for peer without waiting; nil says nothing about arrival.
 	// It does not keep body.
 	Send(peer string, body []byte) error
@@ -52,6 +54,8 @@ type Router interface {
 type Dealer interface {
 	Waiter
 	Recv() (body []byte, err error)
+	// RecvView is Recv whose body is valid until the next call only.
+	RecvView() (body []byte, err error)
 	// Send says ErrAgain before the connection stands, and for ever after it broke.
 	Send(body []byte) error
 	// SendJoined is Send of one message that is given in two parts.

@@ -20,6 +20,7 @@ type brokerHost struct {
 	waking  bool
 	tickUs  int64
 	inbox   []arrival
+	frame   []byte
 	ops     []*op.Op
 	storeNo uint64 // durable, not yet told
 	told    bool
@@ -169,7 +170,8 @@ func (b *brokerHost) loop() {
 	b.inbox = nil
 	for _, a := range in {
 		w.check.receivedDone(a.frame)
-		b.core.Receive(b.clockUs(), a.conn.id, a.frame)
+		b.frame = append(b.frame[:0], a.frame...) // used again, as a socket's buffer is
+		b.core.Receive(b.clockUs(), a.conn.id, b.frame)
 	}
 	if w.nowUs-b.tickUs >= brokerTickUs {
 		b.tickUs = w.nowUs

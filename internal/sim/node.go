@@ -35,6 +35,7 @@ type nodeHost struct {
 	connected  bool
 	data, beat *conn
 	inbox      [][]byte
+	frame      []byte
 	running    bool
 	heardUs    int64
 	busyFromUs int64
@@ -339,7 +340,8 @@ func (n *nodeHost) work() {
 	n.inbox = n.inbox[1:]
 	n.heardUs = n.w.nowUs
 	n.w.check.receives(n, frame)
-	verdict, reason := n.replica.Receive(frame)
+	n.frame = append(n.frame[:0], frame...) // used again, as a socket's buffer is
+	verdict, reason := n.replica.Receive(n.frame)
 	if !n.send(n.replica.Out) {
 		return
 	}

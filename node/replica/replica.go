@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"encoding/binary"
 	"sync/atomic"
 
@@ -190,7 +191,7 @@ const (
 	Dismissed         // the goodbye was taken
 )
 
-// Receive takes a frame of the broker. A turn is only begun: call Step while Busy.
+// Receive takes a frame of the broker, which is the caller's again afterwards. A turn is only begun: call Step while Busy.
 func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	r.begin()
 	h, body, err := wire.Decode(frame)
@@ -238,6 +239,9 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	}
 	switch h.Type {
 	case wire.TTurn:
+		if !fragment {
+			body = bytes.Clone(body) // the ring keeps entries
+		}
 		if why := r.beginTurn(h, body); why != "" {
 			return Reopen, why
 		}

@@ -237,6 +237,8 @@ func (r *router) Send(peer string, body []byte) error {
 	return nil
 }
 
+func (r *router) RecvView() (string, []byte, error) { return r.Recv() }
+
 func (r *router) SendJoined(peer string, head, body []byte) error {
 	return r.Send(peer, slices.Concat(head, body))
 }
@@ -315,6 +317,8 @@ func (d *dealer) Send(body []byte) error {
 	d.router.deliver(m)
 	return nil
 }
+
+func (d *dealer) RecvView() ([]byte, error) { return d.Recv() }
 
 func (d *dealer) SendJoined(head, body []byte) error { return d.Send(slices.Concat(head, body)) }
 

@@ -18,6 +18,15 @@ func (d *dealer) Recv() ([]byte, error) {
 	return d.recvBody()
 }
 
+func (d *dealer) RecvView() ([]byte, error) {
+	d.enter()
+	defer d.leave()
+	if d.closed {
+		return nil, link.ErrClosed
+	}
+	return d.recvView()
+}
+
 func (d *dealer) Send(body []byte) error {
 	d.enter()
 	defer d.leave()

@@ -38,7 +38,12 @@ func (r *router) AlsoBind(endpoint string) error {
 	return nil
 }
 
-func (r *router) Recv() (string, []byte, error) {
+func (r *router) Recv() (string, []byte, error) { return r.recv(r.recvBody) }
+
+// RecvView is Recv without a copy.
+func (r *router) RecvView() (string, []byte, error) { return r.recv(r.recvView) }
+
+func (r *router) recv(recvBody func() ([]byte, error)) (string, []byte, error) {
 	r.enter()
 	defer r.leave()
 	if r.closed {
@@ -51,7 +56,7 @@ func (r *router) Recv() (string, []byte, error) {
 		}
 		body, admitted := []byte(nil), true
 		if r.gate == nil {
-			body, err = r.recvBody()
+			body, err = recvBody()
 		} else {
 			body, admitted, err = r.gate.recvBody(r.socket)
 		}

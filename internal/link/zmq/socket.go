@@ -34,6 +34,7 @@ type socket struct {
 	closed   bool
 	inUse    atomic.Bool
 	joined   []byte // reused by join
+	receiver receiver
 
 	bell    bell
 	linger  time.Duration // Options.Linger
@@ -207,6 +208,7 @@ func (s *socket) close() error {
 	if s.watched != nil {
 		<-s.watched
 	}
+	s.receiver.close()
 	errs = append(errs, s.soc.Close())
 	s.tr.linkClosed()
 	return errors.Join(errs...)

@@ -269,6 +269,68 @@ c> RESET
 c> GET nothing
 b> PUBLISH x gone
 `,
+	"subscribe inside MULTI": `
+a> MULTI
+a> SET k 1
+a> SUBSCRIBE x y
+a> GET k
+a> PING
+a> SELECT 1
+a> GET k
+a*2> EXEC
+a> PING
+b> PUBLISH x hello
+a>
+b> PUBSUB NUMSUB x y
+a> GET k
+a> UNSUBSCRIBE x
+a> UNSUBSCRIBE
+a> GET k
+a> MULTI
+a> SUBSCRIBE x
+a> UNSUBSCRIBE x
+a> PSUBSCRIBE p*
+a> PUNSUBSCRIBE
+a> UNSUBSCRIBE
+a> EXEC
+a> PING
+a> MULTI
+a> SUBSCRIBE
+a> EXEC
+a> MULTI
+a> SUBSCRIBE x
+a> DISCARD
+b> PUBLISH x hello
+a> WATCH w
+b> SET w 1
+b> SELECT 1
+b> SET w 1
+a> MULTI
+a> SUBSCRIBE x
+a> GET k
+a> EXEC
+b> PUBLISH x hello
+a> GET w
+a> WATCH w
+a> MULTI
+a> PSUBSCRIBE p*
+a> EXEC
+b> PUBLISH pq hello
+a>
+c> HELLO 3
+c> MULTI
+c> SUBSCRIBE x
+c> SET k 2
+c> EXEC
+b> PUBLISH x hello
+c>
+c> MULTI
+c> UNSUBSCRIBE
+c> GET k
+c> EXEC
+b> PUBLISH x hello
+c> GET k
+`,
 	"config and command": `
 a> CONFIG
 a> CONFIG NOSUCH

@@ -22,11 +22,11 @@ type handler struct {
 type multiRule uint8
 
 const (
-	queued     multiRule = iota // answered when EXEC is, by what it would have replied
-	immediate                   // not queued: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET
-	notInMulti                  // refused
-	inBody                      // run by the nodes, as a part of the transaction
-	ordered                     // PUBLISH: by the nodes, with the receivers counted at EXEC
+	queued    multiRule = iota // answered when EXEC is, by what it would have replied
+	immediate                  // not queued: EXEC, DISCARD, MULTI, WATCH, QUIT, RESET
+	inBody                     // run by the nodes, as a part of the transaction
+	atExec                     // SUBSCRIBE and its like: once the transaction has taken place
+	ordered                    // PUBLISH: by the nodes, with the receivers counted at EXEC
 )
 
 // newHandlers finds the table's row for every handler. A name that the table lacks, or a command of
@@ -101,10 +101,6 @@ func (c *client) command(args [][]byte, raw []byte) {
 	default:
 		h := c.srv.handlers[row]
 		if c.tx.open && h.inMulti != immediate {
-			if h.inMulti == notInMulti {
-				c.reject(row, errNoMulti)
-				return
-			}
 			c.queue(row, args, raw)
 			return
 		}

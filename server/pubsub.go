@@ -13,10 +13,10 @@ import (
 func pubsubHandlers() map[string]handler {
 	return map[string]handler{
 		"publish":         {run: publish, inMulti: ordered},
-		"subscribe":       {run: subscribe, settled: true, inMulti: notInMulti},
-		"unsubscribe":     {run: unsubscribe, settled: true, inMulti: notInMulti},
-		"psubscribe":      {run: psubscribe, settled: true, inMulti: notInMulti},
-		"punsubscribe":    {run: punsubscribe, settled: true, inMulti: notInMulti},
+		"subscribe":       {run: subscribe, settled: true, inMulti: atExec},
+		"unsubscribe":     {run: unsubscribe, settled: true, inMulti: atExec},
+		"psubscribe":      {run: psubscribe, settled: true, inMulti: atExec},
+		"punsubscribe":    {run: punsubscribe, settled: true, inMulti: atExec},
 		"pubsub|channels": {run: pubsubChannels},
 		"pubsub|numsub":   {run: pubsubNumSub},
 		"pubsub|numpat":   {run: pubsubNumPat},
@@ -35,6 +35,21 @@ type hub struct {
 type message struct{ channel, text string }
 
 func newMessage(channel, text []byte) message { return message{string(channel), string(text)} }
+
+func (m message) write(w *resp.Writer) {
+	w.Push(3)
+	w.BulkString("message")
+	w.BulkString(m.channel)
+	w.BulkString(m.text)
+}
+
+func (m message) writeMatched(w *resp.Writer, pattern string) {
+	w.Push(4)
+	w.BulkString("pmessage")
+	w.BulkString(pattern)
+	w.BulkString(m.channel)
+	w.BulkString(m.text)
+}
 
 func newHub() *hub {
 	return &hub{channels: map[string]map[*client]struct{}{}, patterns: map[string]map[*client]struct{}{}}
@@ -64,22 +79,11 @@ func (h *hub) deliver(m message) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if clients := h.channels[m.channel]; len(clients) > 0 {
-		pushAll(clients, func(w *resp.Writer) {
-			w.Push(3)
-			w.BulkString("message")
-			w.BulkString(m.channel)
-			w.BulkString(m.text)
-		})
+		pushAll(clients, m.write)
 	}
 	for pattern, clients := range h.patterns {
 		if command.Match([]byte(pattern), []byte(m.channel)) {
-			pushAll(clients, func(w *resp.Writer) {
-				w.Push(4)
-				w.BulkString("pmessage")
-				w.BulkString(pattern)
-				w.BulkString(m.channel)
-				w.BulkString(m.text)
-			})
+			pushAll(clients, func(w *resp.Writer) { m.writeMatched(w, pattern) })
 		}
 	}
 }
@@ -198,6 +202,13 @@ func (c *client) unsubscribeFrom(verb string, own map[string]struct{}, all map[s
 // confirm queues one confirmation; CLIENT REPLY OFF does not hold it back, as in Redis.
 func (c *client) confirm(verb string, name *string) {
 	w := resp.Writer{Proto: c.proto}
+	c.writeConfirmation(&w, verb, name)
+	if !c.out.push(w.B) {
+		go c.kill()
+	}
+}
+
+func (c *client) writeConfirmation(w *resp.Writer, verb string, name *string) {
 	w.Push(3)
 	w.BulkString(verb)
 	if name == nil {
@@ -206,9 +217,6 @@ func (c *client) confirm(verb string, name *string) {
 		w.BulkString(*name)
 	}
 	w.Int(int64(len(c.channels) + len(c.patterns)))
-	if !c.out.push(w.B) {
-		go c.kill()
-	}
 }
 
 // publish takes a place in the order; the message goes out when that place is safe.

@@ -165,9 +165,14 @@ func exec(c *client, _ [][]byte, w *resp.Writer) {
 	defer func() { c.inExec = false }()
 	e := execution{client: c, w: resp.Writer{Proto: c.proto}}
 	if tx.data == 0 && !c.watching {
+		from := len(w.B)
 		w.Array(len(tx.queue))
 		e.answerAll(w)
 		tx.reset()
+		if e.subs != nil {
+			c.turn.addLocal(row, from, c.silent()).subs = e.subs
+			c.restore = &before // what comes next depends on them
+		}
 		return
 	}
 
@@ -194,9 +199,10 @@ func exec(c *client, _ [][]byte, w *resp.Writer) {
 	c.watching = false
 	c.db = tx.db
 	c.turn.addOp(row, o, c.silent())
+	c.turn.items[len(c.turn.items)-1].subs = e.subs
 	// The body and the keys are the Op's until it is answered.
 	*tx = transaction{}
-	if c.session != before {
+	if c.session != before || e.subs != nil {
 		c.restore = &before
 	}
 }
@@ -222,10 +228,12 @@ type execution struct {
 	w        resp.Writer
 	args     [][]byte
 	messages []message // to deliver if the transaction takes place
+	subs     *subscriptions
 }
 
 // answerAll runs a transaction that has nothing for the nodes.
 func (e *execution) answerAll(w *resp.Writer) {
+	defer e.provisional()()
 	from := 0
 	for _, q := range e.client.tx.queue {
 		e.answer(q.row, e.client.tx.body[from:q.end], w)
@@ -237,6 +245,10 @@ func (e *execution) answerAll(w *resp.Writer) {
 func (e *execution) answer(row *command.Command, raw []byte, w *resp.Writer) {
 	e.split(raw)
 	e.client.row = row
+	if e.client.srv.handlers[row].inMulti == atExec {
+		e.subscription(row.Name, e.args[1:], w)
+		return
+	}
 	e.client.srv.handlers[row].run(e.client, e.args, w)
 }
 
@@ -251,6 +263,7 @@ func (e *execution) split(raw []byte) {
 // rewrite returns the body as the nodes run it: replies in the place of the server's own commands.
 func (e *execution) rewrite() []byte {
 	c := e.client
+	defer e.provisional()()
 	var body []byte
 	from := 0
 	for _, q := range c.tx.queue {
@@ -263,7 +276,7 @@ func (e *execution) rewrite() []byte {
 			e.split(raw)
 			m := newMessage(e.args[1], e.args[2])
 			e.messages = append(e.messages, m)
-			body = appendPublish(body, m, c.srv.hub.receivers([]byte(m.channel)))
+			body = appendPublish(body, m, c.srv.hub.receivers([]byte(m.channel))+e.toItself(m))
 		default:
 			e.w.B = e.w.B[:0]
 			e.answer(q.row, raw, &e.w)

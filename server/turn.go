@@ -40,6 +40,7 @@ type item struct {
 	silent   bool             // not sent
 	rejected bool             // never executed
 	queued   bool             // executed at EXEC
+	subs     *subscriptions   // that an EXEC brings
 }
 
 func (t *turn) init() {
@@ -125,6 +126,10 @@ func (c *client) settle() error {
 			if dropped = dropped || o.Dropped; dropped && c.out.err() == nil {
 				o.Reply = c.askAgain(o)
 			}
+		}
+		if it.subs != nil && (it.op < 0 || execSucceeded(t.reply(it))) {
+			c.subscribeAll(it.subs, t.reply(it), it.silent)
+			continue
 		}
 		if !it.silent {
 			reply := t.reply(it)

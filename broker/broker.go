@@ -43,8 +43,8 @@ const (
 	tick            = 20 * time.Millisecond  // how often the core is told the time while something waits
 	idleTick        = 100 * time.Millisecond // and while nothing does
 	inflightDefault = 64 << 20
-	receiveMax      = 1024     // messages taken in before turns are sent
-	sliceBytes      = 16 << 20 // moved before heartbeats and time get their turn
+	receiveMax      = 1024    // messages taken in before turns are sent
+	sliceBytes      = 4 << 20 // moved before heartbeats and time get their turn
 )
 
 // Broker is the shell around the core.

@@ -225,8 +225,8 @@ func TestLargeValues(t *testing.T) {
 	must(t, c.control.MSet(ctxOf(t), pairs...).Err())
 	c.awaitLevel()
 	c.sameOnAll(want, "n1", "n2")
-	if s := c.awaitActive(); len(s.NodesEvicted) > 0 {
-		t.Logf("evictions: %v (a slow machine: the bytes took too long)", s.NodesEvicted)
+	if s := c.awaitActive(); len(s.NodesEvicted) > 0 && !raceEnabled {
+		t.Errorf("nodes were put out: %v", s.NodesEvicted)
 	}
 }
 
@@ -238,7 +238,7 @@ func TestAVeryLargeValue(t *testing.T) {
 		t.Skip("-short or -race")
 	}
 	c := startCluster(t, 2)
-	size := 128 << 20
+	size := 256 << 20
 	if *halfGigabyte {
 		size = 512 << 20
 	}
@@ -257,7 +257,14 @@ func TestAVeryLargeValue(t *testing.T) {
 	if line, err := replies.ReadString('\n'); line != "+OK\r\n" {
 		t.Fatalf("SET: %q %v", line, err)
 	}
-	t.Logf("SET of %d MB: %s", size>>20, time.Since(began).Round(time.Millisecond))
+	memory := func(ids ...string) string {
+		s := fmt.Sprintf("broker %d (at most %d) MB", c.broker.rss(t)>>20, c.broker.rssMax(t)>>20)
+		for _, id := range ids {
+			s += fmt.Sprintf(", %s %d (%d)", id, c.nodes[id].rss(t)>>20, c.nodes[id].rssMax(t)>>20)
+		}
+		return s
+	}
+	t.Logf("SET of %d MB: %s; %s", size>>20, time.Since(began).Round(time.Millisecond), memory("n1", "n2"))
 	began = time.Now()
 	fmt.Fprint(conn, "GET k\r\n")
 	if line, err := replies.ReadString('\n'); line != fmt.Sprintf("$%d\r\n", size) {
@@ -269,7 +276,7 @@ func TestAVeryLargeValue(t *testing.T) {
 			t.Fatalf("GET, megabyte %d: %v, equal %v", i, err, bytes.Equal(got, piece))
 		}
 	}
-	t.Logf("GET of %d MB: %s", size>>20, time.Since(began).Round(time.Millisecond))
+	t.Logf("GET of %d MB: %s; %s", size>>20, time.Since(began).Round(time.Millisecond), memory("n1", "n2"))
 	began = time.Now()
 	c.startNode("n3")
 	awaitWithin(t, 4*patience, "the joiner is in sync", func() (bool, string) {
@@ -290,7 +297,7 @@ func TestAVeryLargeValue(t *testing.T) {
 	if s := c.awaitActive(); len(s.NodesEvicted) != 0 {
 		t.Errorf("nodes were put out: %v", s.NodesEvicted)
 	}
-	t.Logf("broker %d MB, nodes %d and %d MB", c.broker.rss(t)>>20, c.nodes["n1"].rss(t)>>20, c.nodes["n3"].rss(t)>>20)
+	t.Log(memory("n1", "n2", "n3"))
 }
 
 // TestTheWayThroughZeroMQ is brainer-cli's and broker/client's.

@@ -29,6 +29,21 @@ func (p *process) rss(t testing.TB) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// rssMax is the most that rss has been, in bytes.
+func (p *process) rssMax(t testing.TB) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(b, []byte("VmHWM:"))
+	var kb int64
+	if _, err := fmt.Sscan(string(rest), &kb); err != nil {
+		t.Fatal(err)
+	}
+	return kb << 10
+}
+
 // cpu is the time that the process's threads have spent on processors.
 func (p *process) cpu(t testing.TB) (sum time.Duration) {
 	t.Helper()

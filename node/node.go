@@ -26,7 +26,8 @@ type Config struct {
 
 const (
 	beatEvery    = 100 * time.Millisecond
-	brokerSilent = 3 * time.Second        // without a word of the broker for so long, a new session; half a GB keeps it silent for one
+	brokerSilent = 3 * time.Second        // without a word of the broker for so long, a new session
+	takenPerS    = 50 << 20               // bytes; how fast a broker takes in a large answer at least
 	helloWithin  = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
 	reopenEvery  = 100 * time.Millisecond
 	refusedEvery = 2 * time.Second
@@ -62,6 +63,7 @@ type shared struct {
 	stepBeganNs    atomic.Int64  // 0: idle
 	progress       atomic.Uint64 // entries and reads executed
 	heardNs        atomic.Int64  // the broker's last word on either socket
+	patienceNs     atomic.Int64  // what it may be silent beyond the usual: it takes in what was sent last
 }
 
 // busySeconds is how long the present step has been running, 0 when none is.
@@ -424,6 +426,13 @@ func (n *Node) publish() {
 }
 
 func (n *Node) sendAll(dealer link.Dealer) error {
+	bytes := 0
+	for _, f := range n.replica.Out {
+		bytes += f.Len()
+	}
+	if bytes > 0 {
+		n.state.patienceNs.Store(int64(bytes) * int64(time.Second) / takenPerS)
+	}
 	for _, f := range n.replica.Out {
 		if err := wire.Split(f.Bytes, f.More, wire.FrameBytesMax, dealer.SendJoined); err != nil {
 			return err
@@ -509,7 +518,7 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
-		if time.Since(time.Unix(0, n.state.heardNs.Load())) > brokerSilent {
+		if time.Since(time.Unix(0, n.state.heardNs.Load())) > brokerSilent+time.Duration(n.state.patienceNs.Load()) {
 			fail("the broker is silent")
 			return
 		}

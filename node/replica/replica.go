@@ -117,6 +117,15 @@ type Frame struct {
 	More  [][]byte
 }
 
+// Len is the message's bytes.
+func (f Frame) Len() int {
+	n := len(f.Bytes)
+	for _, b := range f.More {
+		n += len(b)
+	}
+	return n
+}
+
 // Joined returns the message in one piece.
 func (f Frame) Joined() []byte {
 	if len(f.More) == 0 {

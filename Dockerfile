@@ -1,6 +1,9 @@
 # syntax=docker/dockerfile:1
 # One image with all three binaries; a broker by default, a node with:
-#   docker run brainer run_node --broker tcp://broker:9620 --node-endpoint tcp://0.0.0.0:9620
+#   docker run brainer run_node --broker tcp://broker:9620 --node-endpoint tcp://0.0.0.0:9620 --allow-plain-tcp
+# Both go without keys and protected mode, as Redis's image does without the latter: what is not
+# published is reached from the containers of their network alone. Publish 6379 with a password
+# (BRAINER_REQUIREPASS), and 9620 never without keys (README.md, Security).
 # deploy/deploy_test.go runs the build commands below.
 
 FROM golang:1.26-bookworm AS build
@@ -27,4 +30,4 @@ STOPSIGNAL SIGTERM
 # A node's container replaces this check (see deploy/compose.yaml).
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
   CMD brainer-cli "redis://${BRAINER_REQUIREPASS:+:$BRAINER_REQUIREPASS@}127.0.0.1:6379" PING
-CMD ["run_broker", "--listen", "0.0.0.0:6379", "--broker", "tcp://0.0.0.0:9620", "--metrics", "0.0.0.0:9621", "--state-dir", "/var/lib/brainer"]
+CMD ["run_broker", "--listen", "0.0.0.0:6379", "--broker", "tcp://0.0.0.0:9620", "--metrics", "0.0.0.0:9621", "--state-dir", "/var/lib/brainer", "--protected-mode", "no", "--allow-plain-tcp"]

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -180,5 +182,22 @@ func TestMistakesInTheTLSFilesAreNamed(t *testing.T) {
 		if _, err := files.Load(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v, want %q", files, err, want)
 		}
+	}
+}
+
+func TestAHandshakeThatDoesNotComeEndsTheConnection(t *testing.T) {
+	t.Parallel() // it takes as long as a handshake may
+	ca := certtest.New(t)
+	files := ca.Issue("server")
+	s := startServer(t, nil)
+	addr := startTLS(t, s, TLSFiles{CertFile: files.Cert, KeyFile: files.Key, AuthClients: "no"})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(4 * tlsHandshakeMax))
+	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it is kept: %v", err)
 	}
 }

@@ -37,14 +37,39 @@ func secureDialled(s *socket, own curve.Pair, server curve.Key) error {
 	return profile(s.soc.SetCurveServerkey(server.String()), s.soc.SetCurvePublickey(own.String()), s.soc.SetCurveSecretkey(own.Secret()))
 }
 
-// gate is what a secured router asks for every message; nil: nothing.
+// gate is what a secured router asks for every message, both ways; nil: nothing.
 type gate struct {
 	curve *curve.Config
+	keys  map[string]string // of the peers that were heard: peersMax at most, then it starts anew
+}
+
+// maySend says whether the peer's key is still on the list. A subscriber who was taken off it, and says
+// nothing, hears no more; for the owner he has gone.
+func (g *gate) maySend(peer string) bool {
+	if g == nil {
+		return true
+	}
+	key, known := g.keys[peer]
+	if !known {
+		return true // inside the process
+	}
+	_, listed := g.curve.Allowed.Find(key)
+	return listed
+}
+
+func (g *gate) learn(peer []byte, key string) {
+	if g.keys[string(peer)] == key {
+		return
+	}
+	if len(g.keys) >= peersMax {
+		clear(g.keys)
+	}
+	g.keys[string(peer)] = key
 }
 
 // recvBody is socket.recvBody for a message whose sender is known by its key. Between connection and
 // message the list may have changed. Who has no key comes from inside the process.
-func (g *gate) recvBody(s *socket) (body []byte, admitted bool, err error) {
+func (g *gate) recvBody(s *socket, peer []byte) (body []byte, admitted bool, err error) {
 	const user, address = "User-Id", "Peer-Address" // of the body: a first frame may have lost them (libzmq 4.3.4)
 	body, about, err := s.soc.RecvBytesWithMetadata(zmq4.DONTWAIT, user, address)
 	if err != nil {
@@ -67,6 +92,7 @@ func (g *gate) recvBody(s *socket) (body []byte, admitted bool, err error) {
 	}
 	caller, listed := g.curve.Allowed.Find(about[user])
 	if listed && (g.curve.Admit == nil || g.curve.Admit(caller, body)) {
+		g.learn(peer, about[user])
 		return body, true, nil
 	}
 	g.curve.Refusals.Add(curve.NotItsPlace, about[address], about[user])

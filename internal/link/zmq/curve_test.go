@@ -206,10 +206,22 @@ func TestAKeyTakenOffTheListIsCutOff(t *testing.T) {
 	good := newPair(t)
 	g := bindGuarded(t, anyTCP, nil, "client "+good.String())
 	tr := newTransportWith(t, &curve.Config{Own: good, Server: g.own.Public})
-	d := dial(t, tr, g.Endpoint(), sessionID())
+	d, listener := dial(t, tr, g.Endpoint(), sessionID()), dial(t, tr, g.Endpoint(), sessionID())
 	sendConnected(t, d, []byte("hello"))
 	recvRouter(t, g)
+	sendConnected(t, listener, []byte("hello"))
+	quiet, _ := recvRouter(t, g)
 	g.allow(t, "# nobody")
+	await(t, "nothing is sent to who only listens", tick, func() bool {
+		err := g.Send(quiet, []byte("news"))
+		if err != nil && err != link.ErrUnreachable {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	if err := g.Send(quiet, []byte("news")); err != link.ErrUnreachable {
+		t.Errorf("sent later: %v", err)
+	}
 	await(t, "messages of the old connection are dropped", tick, func() bool {
 		must(t, d.Send([]byte("again")))
 		for {

@@ -58,7 +58,7 @@ func (r *router) recv(recvBody func() ([]byte, error)) (string, []byte, error) {
 		if r.gate == nil {
 			body, err = recvBody()
 		} else {
-			body, admitted, err = r.gate.recvBody(r.socket)
+			body, admitted, err = r.gate.recvBody(r.socket, id)
 		}
 		if err != nil {
 			return "", nil, err
@@ -89,6 +89,9 @@ func (r *router) Send(peer string, body []byte) error {
 	}
 	if err := r.checkSize(body); err != nil {
 		return err
+	}
+	if !r.gate.maySend(peer) {
+		return link.ErrUnreachable
 	}
 	// libzmq copies the id; converting it would allocate once per message.
 	id := unsafe.Slice(unsafe.StringData(peer), len(peer))

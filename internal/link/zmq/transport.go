@@ -123,7 +123,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 			secured, err = t.secureBound(s, endpoint)
 		}
 		if err == nil && secured {
-			r.gate = &gate{curve: t.opts.Curve}
+			r.gate = &gate{curve: t.opts.Curve, keys: make(map[string]string)}
 			err = t.countFailures(s)
 		}
 		if err == nil {

@@ -139,6 +139,8 @@ type Core struct {
 	reclaimable  bool
 	lastOrderUs  int64
 	pendingReads int
+	parked       []*op.Op // reads that wait until a node serves again
+	reopens      bool     // a session is being replaced by one of the same node
 
 	counters counters
 	Out      Outputs
@@ -189,7 +191,7 @@ func (c *Core) refuse(o *op.Op) string {
 	if o.Kind == op.Barrier {
 		return ""
 	}
-	if len(c.usable) == 0 && !c.anyInSync() {
+	if len(c.usable) == 0 && !c.anyInSync() && !(o.Kind == op.Read && c.mayComeBack()) {
 		return errClusterDown
 	}
 	if o.Kind == op.Read {
@@ -448,6 +450,7 @@ func (c *Core) Tick(nowUs int64) {
 		c.sendBeats()
 	}
 	c.tickRecovery()
+	c.askParked()
 	c.expireOps()
 	c.maybeOrderTick()
 	c.maybeStartJoins()
@@ -557,6 +560,10 @@ func (c *Core) giveUpAll() {
 			}
 		}
 	}
+	for _, o := range c.parked {
+		c.answerError(o, errLoading)
+	}
+	c.parked = nil
 	c.pendingReads = 0
 	for _, o := range c.barriers {
 		c.answer(o, []byte(":0\r\n"))

@@ -186,7 +186,9 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 		n = c.addNode(m.NodeID)
 	}
 	if n.connected() {
+		c.reopens = true
 		c.sessionOver(n, reasonNewSession)
+		c.reopens = false
 	}
 	c.nodeIsBack(n, m)
 	n.peer, n.session = peer, h.Session
@@ -362,6 +364,7 @@ func (c *Core) becomeLive(n *node) {
 	c.listUsable()
 	c.askKept(n, c.tail)
 	c.event(0, "node live", n, "applied=%d", n.match)
+	c.askParked()
 }
 
 // sessionOver ends n's session; what it was asked is asked elsewhere.

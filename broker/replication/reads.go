@@ -112,13 +112,44 @@ func (q *readQueue) take() (items []readItem, begun, sent int) {
 
 // routeRead sends a read to the primary of its first key, behind all that is ordered.
 func (c *Core) routeRead(o *op.Op) {
-	n := c.pick(o)
-	if n == nil {
-		c.answerError(o, errClusterDown)
-		return
-	}
 	c.pendingReads++
-	c.askRead(n, o)
+	c.ask(o)
+}
+
+// ask asks the node that answers o, or has it wait for one.
+func (c *Core) ask(o *op.Op) {
+	switch n := c.pick(o); {
+	case n != nil:
+		c.askRead(n, o)
+	case c.mayComeBack():
+		c.parked = append(c.parked, o)
+	default:
+		c.pendingReads--
+		c.answerError(o, errClusterDown)
+	}
+}
+
+// mayComeBack: no node serves, but one that is in the set is opening its session again, or is likely
+// to as the broker itself stood still for so long that they have all given it up.
+func (c *Core) mayComeBack() bool {
+	if c.reopens || c.nowUs-c.tickUs > stoodStillUs || c.graceUs > 0 && c.nowUs-c.graceUs < 2*c.cfg.DeadMs*1000 {
+		return true
+	}
+	for _, n := range c.nodes {
+		if n.member && n.connected() && n.leave == "" && !n.goodbye {
+			return true
+		}
+	}
+	return false
+}
+
+// askParked asks for the reads that have waited for a node.
+func (c *Core) askParked() {
+	parked := c.parked
+	c.parked = nil
+	for _, o := range parked {
+		c.ask(o)
+	}
 }
 
 func (c *Core) askRead(n *node, o *op.Op) {
@@ -214,16 +245,10 @@ func (c *Core) rerouteReads(n *node, died bool) {
 				continue
 			}
 		}
-		to := c.pick(o)
-		if to == nil {
-			c.pendingReads--
-			c.answerError(o, errClusterDown)
-			continue
-		}
-		if to != n {
+		if c.pick(o) != n {
 			c.counters.rerouted++
 		}
-		c.askRead(to, o)
+		c.ask(o)
 	}
 }
 
@@ -265,6 +290,14 @@ func (c *Core) expireReads() {
 		q.items = keep
 		c.expireLater(n, limit)
 	}
+	c.parked = slices.DeleteFunc(c.parked, func(o *op.Op) bool {
+		late := o.Hold.OrderedUs < limit
+		if late {
+			c.pendingReads--
+			c.answerError(o, errReadTimeout)
+		}
+		return late
+	})
 	for _, r := range c.pending.recs {
 		keep := r.held[:0]
 		for _, o := range r.held {

@@ -123,12 +123,15 @@ type Core struct {
 	ackN     int               // pending writes that wait for a number of nodes
 	barriers []*op.Op
 
-	nodes     []*node // in order of their numbers
-	usable    []*node // in sync and answering: the candidates for primary
-	byPeer    map[string]*node
-	bySession map[uint64]*node
-	rid       uint64
-	digests   digests
+	nodes []*node // in order of their numbers
+	// The numbers of nodes that were dropped, oldest first, and the highest that was given.
+	usedNumbers []usedNumber
+	lastNumber  uint16
+	usable      []*node // in sync and answering: the candidates for primary
+	byPeer      map[string]*node
+	bySession   map[uint64]*node
+	rid         uint64
+	digests     digests
 
 	formAtUs     int64
 	recoverAtUs  int64

@@ -235,7 +235,7 @@ func (c *Core) Forget(nowUs int64, id string) string {
 	case c.storing != nil:
 		return "TRYAGAIN the in-sync set is being changed"
 	}
-	n.forgotten = true
+	c.dropNode(n)
 	v := c.view.clone()
 	if v.Left = withoutNode(v.Left, id); len(v.Left) < len(c.view.Left) {
 		c.store(v)

@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,7 +30,7 @@ var stateNames = [...]string{"down", "hello", "waiting", "loading", "replay", "a
 // node is what the broker knows of one node, by its id.
 type node struct {
 	id       string
-	number   uint16 // in this run of the broker; index in Core.nodes plus one
+	number   uint16 // in this run of the broker, not 0
 	salt     uint64
 	endpoint string
 	embedded bool
@@ -44,7 +46,6 @@ type node struct {
 	leave         string // why it is to leave the view; "" stays
 	lastReason    string // why it left last, or why it is not in
 	goodbye       bool   // it asked to leave
-	forgotten     bool   // an operator said that it is not coming back
 
 	peer, beatPeer string
 	toldInSync     bool // by the last heartbeat on the session's own socket
@@ -118,10 +119,72 @@ func (c *Core) nodeByID(id string) *node {
 	return nil
 }
 
+const (
+	nodesMax   = 1000
+	strangerUs = 60_000_000 // a node that is not in the record may be dropped when it has been gone for so long
+)
+
+// addNode makes room for a node; nil when there is none.
 func (c *Core) addNode(id string) *node {
-	n := &node{id: id, number: uint16(len(c.nodes) + 1), salt: xxhash.Sum64String(id)}
-	c.nodes = append(c.nodes, n)
+	if len(c.nodes) >= nodesMax && !c.maybeDropStranger() {
+		return nil
+	}
+	number := c.freeNumber()
+	if number == 0 {
+		return nil
+	}
+	n := &node{id: id, number: number, salt: xxhash.Sum64String(id)}
+	at, _ := slices.BinarySearchFunc(c.nodes, number, func(n *node, x uint16) int { return cmp.Compare(n.number, x) })
+	c.nodes = slices.Insert(c.nodes, at, n)
 	return n
+}
+
+// usedNumber is the number of a node that was dropped: entries up to an index may name it as the one that
+// sends their reply unasked.
+type usedNumber struct {
+	number uint16
+	upTo   uint64
+}
+
+// freeNumber is the number for another node, 0 when there is none: one that no entry names any more,
+// or one that was never used.
+func (c *Core) freeNumber() uint16 {
+	for i, u := range c.usedNumbers {
+		if u.upTo < c.window.first {
+			c.usedNumbers = slices.Delete(c.usedNumbers, i, i+1)
+			return u.number
+		}
+	}
+	if c.lastNumber == 1<<16-1 {
+		return 0
+	}
+	c.lastNumber++
+	return c.lastNumber
+}
+
+// dropNode takes a node off the list that has no session and is not in the record's set.
+func (c *Core) dropNode(n *node) {
+	c.nodes = slices.DeleteFunc(c.nodes, func(x *node) bool { return x == n })
+	c.usedNumbers = append(c.usedNumbers, usedNumber{n.number, c.tail})
+}
+
+// maybeDropStranger drops the node that has been gone for longest, of those that nothing is known of
+// but that they were here. One that the record names may come back with data, and stays.
+func (c *Core) maybeDropStranger() bool {
+	var gone *node
+	for _, n := range c.nodes {
+		if n.connected() || n.required() || c.view.names(n.id) || c.storing != nil && c.storing.names(n.id) {
+			continue
+		}
+		if c.nowUs-n.heardUs >= strangerUs && (gone == nil || n.heardUs < gone.heardUs) {
+			gone = n
+		}
+	}
+	if gone != nil {
+		c.event(0, "node dropped from the list", gone, "there are too many")
+		c.dropNode(gone)
+	}
+	return gone != nil
 }
 
 // inSyncCount is how many copies a write can be acknowledged by.
@@ -179,11 +242,10 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 		return
 	}
 	if n == nil {
-		if len(c.nodes) >= 1000 {
-			c.reject(peer, h, false, "too many nodes")
+		if n = c.addNode(m.NodeID); n == nil {
+			c.reject(peer, h, false, "too many nodes: forget some (brainer-cli, BRAINER FORGET)")
 			return
 		}
-		n = c.addNode(m.NodeID)
 	}
 	if n.connected() {
 		c.reopens = true
@@ -196,7 +258,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.incarnation, n.clusterID = m.Incarnation, m.ClusterID
 	n.assembler, n.long = wire.Assembler{}, nil
 	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
-	n.suspect, n.busyMs, n.goodbye, n.forgotten = false, 0, false, false
+	n.suspect, n.busyMs, n.goodbye = false, 0, false
 	n.reported, n.turnInFlight, n.resends = false, false, 0
 	n.toldInSync, n.toldUs = false, 0
 	n.state = stateHello

@@ -23,9 +23,7 @@ func (c *Core) Status(nowUs int64) op.Status {
 		s.WindowSeconds = float64(max(c.nowUs/1000-ms, 0)) / 1000
 	}
 	for _, n := range c.nodes {
-		if !n.forgotten {
-			s.Nodes = append(s.Nodes, c.nodeStatus(n))
-		}
+		s.Nodes = append(s.Nodes, c.nodeStatus(n))
 	}
 	return s
 }

@@ -42,6 +42,12 @@ func (v *View) has(nodeID string, dataID uint64) bool {
 	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.NodeID == nodeID && m.DataID == dataID })
 }
 
+// names reports whether the record knows of a node of that id.
+func (v *View) names(nodeID string) bool {
+	named := func(m Member) bool { return m.NodeID == nodeID }
+	return slices.ContainsFunc(v.Members, named) || slices.ContainsFunc(v.Left, named)
+}
+
 // onlyEmbedded reports whether a broker that restarts may begin empty: nothing that could come back
 // holds data.
 func (v *View) onlyEmbedded() bool {

@@ -121,6 +121,8 @@ type Core struct {
 	keyLast  map[uint64]uint64 // key -> last unsafe write to it
 	floor    uint64            // last keyless write
 	ackN     int               // pending writes that wait for a number of nodes
+	heldBy   []uint64          // at n-1: up to where those that wait for n nodes have been looked at
+	applied  []uint64          // scratch of settleHeld
 	barriers []*op.Op
 
 	nodes []*node // in order of their numbers

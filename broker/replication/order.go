@@ -1,7 +1,9 @@
 package replication
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"brainer/internal/op"
@@ -263,6 +265,9 @@ func (c *Core) settle(index uint64, r *record) {
 		ok = c.holders(index) >= int(r.ack)
 	}
 	if !ok {
+		if r.ack > 0 && int(r.ack) <= len(c.heldBy) { // it was held by so many before its reply came
+			c.heldBy[r.ack-1] = min(c.heldBy[r.ack-1], index-1)
+		}
 		return
 	}
 	o := r.op
@@ -296,13 +301,7 @@ func (c *Core) advance() {
 			safe = min(safe, n.match)
 		}
 	}
-	if c.ackN > 0 {
-		for i := range c.pending.recs {
-			if r := c.pending.recs[i]; r.ack > 0 {
-				c.settle(c.pending.first+uint64(i), r)
-			}
-		}
-	}
+	c.settleHeld()
 	if c.cfg.Fault.SafeGoesBack && any && safe < c.safe {
 		c.safe = safe
 	}
@@ -334,6 +333,36 @@ func (c *Core) advance() {
 	c.settleBarriers()
 	if c.state == activating && c.safe >= c.noop {
 		c.becomeActive()
+	}
+}
+
+// settleHeld settles the writes that wait for a number of nodes and are held by so many now. Each is
+// looked at once for each number: what is held by n in-sync nodes is all up to the n-th of their
+// positions. One whose reply is still to come is settled with that.
+func (c *Core) settleHeld() {
+	if c.ackN == 0 {
+		return // what heldBy leaves out is looked at when there is one again
+	}
+	applied := c.applied[:0]
+	for _, n := range c.nodes {
+		if n.inSync() {
+			applied = append(applied, n.match)
+		}
+	}
+	c.applied = applied
+	slices.SortFunc(applied, func(a, b uint64) int { return cmp.Compare(b, a) })
+	for len(c.heldBy) < len(applied) {
+		c.heldBy = append(c.heldBy, 0)
+	}
+	clear(c.heldBy[len(applied):])
+	for i, upTo := range applied {
+		from := min(c.heldBy[i], upTo)
+		c.heldBy[i] = upTo
+		for index := max(from+1, c.pending.first); index <= upTo; index++ {
+			if r := c.pending.at(index); r != nil && int(r.ack) == i+1 {
+				c.settle(index, r)
+			}
+		}
 	}
 }
 

@@ -63,6 +63,7 @@ func (c *Core) resetOrder(index uint64) {
 	c.window.reset(index + 1)
 	clear(c.keyLast)
 	c.floor = index
+	c.heldBy = nil
 	c.digests = digests{}
 }
 

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"maps"
+	"sort"
 
 	"brainer/internal/op"
 )
@@ -114,16 +115,25 @@ func eta(elapsedUs, done, left int64) float64 {
 	return float64(elapsedUs) / 1e6 * float64(left) / float64(done)
 }
 
-// bytesBetween is the size of the entries behind index from up to index to, to the chunk.
-func (w *window) bytesBetween(from, to uint64) int64 {
-	var sum int64
-	for index := from + 1; index <= to; {
-		count, encoded, tail := w.run(index, to, 1<<62)
-		if count == 0 {
-			return sum
-		}
-		sum += int64(len(encoded) + len(tail))
-		index += uint64(count)
+// bytesBetween is the size of the entries behind index from up to index to, of those in the window.
+func (w *window) bytesBetween(from, to uint64) (sum int64) {
+	first, last := max(from+1, w.first), min(to, w.last)
+	if first > last {
+		return 0
+	}
+	begin, end := w.chunkOf(first), w.chunkOf(last)
+	for i := begin; i <= end; i++ {
+		sum += int64(w.chunks[i].bytes())
+	}
+	c := &w.chunks[begin]
+	sum -= int64(c.offs[first-c.first])
+	if c = &w.chunks[end]; c.tail == nil {
+		sum -= int64(len(c.buf)) - int64(c.end(int(last-c.first)))
 	}
 	return sum
+}
+
+// chunkOf is the number of the chunk that holds index, which must be there.
+func (w *window) chunkOf(index uint64) int {
+	return sort.Search(len(w.chunks), func(i int) bool { return w.chunks[i].first > index }) - 1
 }

@@ -33,6 +33,17 @@ func TestWindowKeepsWhatItIsGiven(t *testing.T) {
 			from += uint64(count)
 		}
 	}
+	for from := w.first - 1; from <= w.last; from++ {
+		sum := int64(0)
+		for to := from; to <= w.last; to++ {
+			if to > from {
+				sum += int64(len(want[to]))
+			}
+			if got := w.bytesBetween(from, to); got != sum {
+				t.Fatalf("%d bytes behind %d up to %d, want %d", got, from, to, sum)
+			}
+		}
+	}
 	if w.bytes > 4000 || w.bytes != w.bytesBetween(w.first-1, w.last) {
 		t.Errorf("%d bytes, %d in the entries", w.bytes, w.bytesBetween(w.first-1, w.last))
 	}

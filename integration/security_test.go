@@ -441,7 +441,7 @@ func TestMetricsBehindTLSAndAPassword(t *testing.T) {
 		return fmt.Sprintf("  - {job_name: %s, scheme: https, tls_config: {ca_file: %s}, basic_auth: {username: ops, password: %s}, static_configs: [{targets: [%q]}]}\n",
 			job, ca.File, password, c.metrics)
 	}
-	must(t, os.WriteFile(config, []byte("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n"+
+	must(t, os.WriteFile(config, []byte("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n"+
 		scrape("right", "secret")+scrape("wrong", "wrong")), 0o600))
 	pr := startPrometheusWith(t, config)
 	pr.awaitValue(`up{job="right"}`, 1)

@@ -130,7 +130,7 @@ func (s *Server) maxClientsParam() Param {
 	store := p.Set
 	p.Set = func(v string) error {
 		if n, err := strconv.Atoi(v); err == nil && n > 0 {
-			if affordable := affordableClients(n, s.reserved(), slog.New(slog.DiscardHandler)); affordable < n {
+			if affordable := affordableClients(n, s.opts.ReservedFDs, slog.New(slog.DiscardHandler)); affordable < n {
 				return errDescriptors(affordable)
 			}
 		}

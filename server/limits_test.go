@@ -121,7 +121,7 @@ func TestMaxClientsIsLoweredToTheDescriptors(t *testing.T) {
 	}
 	var log bytes.Buffer
 	s := startServer(t, func(o *Options) { o.MaxClients = int(limit.Cur) + 1; o.Log = textLog(&log) })
-	if want := fmt.Sprintf("$10\r\nmaxclients\r\n$%d\r\n%d\r\n", len(fmt.Sprint(limit.Cur-reservedFDs)), limit.Cur-reservedFDs); string(s.dial(t).Do("CONFIG", "GET", "maxclients")) != "*2\r\n"+want {
+	if want := fmt.Sprintf("$10\r\nmaxclients\r\n$%d\r\n%d\r\n", len(fmt.Sprint(int(limit.Cur)-reserve(limit.Cur))), int(limit.Cur)-reserve(limit.Cur)); string(s.dial(t).Do("CONFIG", "GET", "maxclients")) != "*2\r\n"+want {
 		t.Errorf("%q", s.dial(t).Do("CONFIG", "GET", "maxclients"))
 	}
 	if !strings.Contains(log.String(), "maxclients lowered") {

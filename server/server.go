@@ -33,7 +33,7 @@ type Options struct {
 
 	BulkMax        int64 // bytes of one argument, 512 MB
 	QueryBufferMax int64 // bytes of one command, 1 GB
-	ReservedFDs    int   // descriptors kept free of clients, 128
+	ReservedFDs    int   // descriptors kept free of clients, an eighth of the limit but at least 128
 	Params         []Param
 	ConfigFile     string // shown by INFO
 	Bind           string // shown by CONFIG GET

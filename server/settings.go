@@ -23,13 +23,14 @@ type settings struct {
 const (
 	defaultMaxClients = 10000
 	reservedFDs       = 128
+	reservedShare     = 8 // of the limit, if that is more
 )
 
 func (st *settings) init(opts Options, log *slog.Logger) {
 	password := opts.Password
 	st.password.Store(&password)
 	st.protectedMode.Store(opts.Protected)
-	st.maxClients.Store(int64(affordableClients(or(opts.MaxClients, defaultMaxClients), or(opts.ReservedFDs, reservedFDs), log)))
+	st.maxClients.Store(int64(affordableClients(or(opts.MaxClients, defaultMaxClients), opts.ReservedFDs, log)))
 	st.idleTimeoutS.Store(int64(opts.IdleTimeout / time.Second))
 	st.keepAliveS.Store(int64(or(opts.KeepAlive, 300*time.Second) / time.Second))
 	st.writeTimeoutMs.Store(or(opts.WriteTimeout, 30*time.Second).Milliseconds())
@@ -44,25 +45,29 @@ func (st *settings) init(opts Options, log *slog.Logger) {
 	st.replicSoftS.Store(60)
 }
 
-// reserved is how many descriptors are not for clients.
-func (s *Server) reserved() int { return or(s.opts.ReservedFDs, reservedFDs) }
+// reserve is how many descriptors are not for clients when so many files may be open. Connections to
+// the ZeroMQ endpoint come out of it, and nobody counts them: libzmq accepts whoever connects, and
+// cannot be told to close one. So it grows with the limit.
+func reserve(limit uint64) int { return int(min(max(reservedFDs, limit/reservedShare), 1<<20)) }
 
-// affordableClients lowers max to what the limit of open files leaves beside the reserve.
-func affordableClients(max, reserve int, log *slog.Logger) int {
+// affordableClients lowers max to what the limit of open files leaves beside the reserve (0: as much as
+// reserve says).
+func affordableClients(max, reserved int, log *slog.Logger) int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		log.Warn("the limit of open files is unknown, maxclients stays", "maxclients", max, "err", err)
 		return max
 	}
-	if uint64(max+reserve) <= limit.Cur {
+	reserved = or(reserved, reserve(limit.Cur))
+	if uint64(max+reserved) <= limit.Cur {
 		return max
 	}
 	lowered := 1
-	if limit.Cur > uint64(reserve) {
-		lowered = int(limit.Cur) - reserve
+	if limit.Cur > uint64(reserved) {
+		lowered = int(limit.Cur) - reserved
 	}
 	log.Warn("maxclients lowered to what the limit of open files allows; raise it with ulimit -n",
-		"requested", max, "maxclients", lowered, "open_files", limit.Cur, "reserved", reserve)
+		"requested", max, "maxclients", lowered, "open_files", limit.Cur, "reserved", reserved)
 	return lowered
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -434,7 +435,14 @@ func (n *Node) sendAll(dealer link.Dealer) error {
 		n.state.patienceNs.Store(int64(bytes) * int64(time.Second) / takenPerS)
 	}
 	for _, f := range n.replica.Out {
-		if err := wire.Split(f.Bytes, f.More, wire.FrameBytesMax, dealer.SendJoined); err != nil {
+		emit := dealer.SendJoined
+		if len(f.More) > 0 {
+			emit = func(head, body []byte) error {
+				runtime.Gosched() // the heartbeats go on
+				return dealer.SendJoined(head, body)
+			}
+		}
+		if err := wire.Split(f.Bytes, f.More, wire.FrameBytesMax, emit); err != nil {
 			return err
 		}
 	}

@@ -82,10 +82,11 @@ func TestTheSeedDecidesTheOrder(t *testing.T) {
 		})
 		return keys
 	}
-	if order(1) != order(1) {
+	one, again, other := order(1), order(1), order(2)
+	if one != again {
 		t.Error("one seed, two orders")
 	}
-	if order(1) == order(2) {
+	if one == other {
 		t.Error("two seeds, one order")
 	}
 }

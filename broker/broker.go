@@ -75,6 +75,7 @@ type Broker struct {
 	inflight *inflight
 	clients  *clients
 	serve    atomic.Pointer[func(net.Conn)]
+	beside   Beside
 	storing  chan replication.View
 }
 
@@ -125,6 +126,19 @@ func New(cfg Config) (*Broker, error) {
 	return b, nil
 }
 
+// Beside is worked on by the owner goroutine, so that what it submits, and the answers, wake nobody.
+type Beside interface {
+	Work() (worked bool) // without waiting
+	Pending() bool       // there is something to do that Descriptor does not tell
+	Descriptor() int     // readable when there is something to do
+}
+
+// SetBeside gives the owner goroutine a front end to work on, too. Call it before Run.
+func (b *Broker) SetBeside(beside Beside) { b.beside = beside }
+
+// Kick has the owner goroutine look for work; any goroutine may.
+func (b *Broker) Kick() { b.kick() }
+
 // SetServe says who serves RESP clients that come through ZeroMQ.
 func (b *Broker) SetServe(serve func(net.Conn)) { b.serve.Store(&serve) }
 
@@ -146,6 +160,19 @@ func (b *Broker) Submit(batch *op.Batch) {
 		refuseAll(batch, errTryAgain)
 		return
 	}
+	b.submit(batch)
+}
+
+// TrySubmit is Submit for who must not wait.
+func (b *Broker) TrySubmit(batch *op.Batch) bool {
+	if !b.inflight.try(int64(batch.Bytes)) {
+		return false
+	}
+	b.submit(batch)
+	return true
+}
+
+func (b *Broker) submit(batch *op.Batch) {
 	b.mu.Lock()
 	if b.stopped {
 		b.mu.Unlock()
@@ -246,7 +273,11 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer b.hold.Stop()
 	b.tickedUs = b.cfg.NowUs()
 	b.perform()
-	err := b.router.Serve(func() bool { return b.work(ctx) })
+	var fds []int
+	if b.beside != nil {
+		fds = append(fds, b.beside.Descriptor())
+	}
+	err := b.router.Serve(func() bool { return b.work(ctx) }, fds...)
 	if b.failed != nil {
 		return b.failed
 	}
@@ -284,14 +315,15 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 	b.mu.Lock()
 	b.asleep = false
 	b.mu.Unlock()
-	runtime.Gosched() // others may have something for the same turns
+	b.yield()
 	for {
 		if ctx.Err() != nil || b.failed != nil {
 			return true
 		}
+		worked := b.beside != nil && b.beside.Work()
 		b.batches = b.takeSubmitted(b.batches[:0])
-		worked := len(b.batches) > 0
-		if worked {
+		if len(b.batches) > 0 {
+			worked = true
 			now := b.cfg.NowUs()
 			for _, batch := range b.batches {
 				b.crowd.take(len(batch.Ops), now)
@@ -325,7 +357,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 		default:
 		}
 		if worked || b.sent {
-			runtime.Gosched()
+			b.yield()
 			continue
 		}
 		b.idle.Store(b.core.Idle() && len(b.clients.blocked) == 0)
@@ -335,6 +367,14 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 		if b.fallAsleep() {
 			return false
 		}
+	}
+}
+
+// yield lets goroutines run that may have something for the same turns. A front end beside it has none
+// that do, and yielding would wake threads.
+func (b *Broker) yield() {
+	if b.beside == nil {
+		runtime.Gosched()
 	}
 }
 
@@ -365,7 +405,7 @@ func (b *Broker) takeSubmitted(to []*op.Batch) []*op.Batch {
 func (b *Broker) fallAsleep() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.submitted)+len(b.stored)+len(b.calls) > 0 || b.clients.waiting() {
+	if len(b.submitted)+len(b.stored)+len(b.calls) > 0 || b.clients.waiting() || b.beside != nil && b.beside.Pending() {
 		return false
 	}
 	b.asleep = true

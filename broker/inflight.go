@@ -20,6 +20,15 @@ func newInflight(max int64) *inflight {
 	return &inflight{max: max, sem: semaphore.NewWeighted(max)}
 }
 
+// try takes n bytes if nobody has to wait for them.
+func (f *inflight) try(n int64) bool {
+	if !f.sem.TryAcquire(min(n, f.max)) {
+		return false
+	}
+	f.used.Add(n)
+	return true
+}
+
 // acquire takes n bytes, waiting at most that long.
 func (f *inflight) acquire(n int64, wait time.Duration) bool {
 	if !f.sem.TryAcquire(min(n, f.max)) {

@@ -100,6 +100,9 @@ func NewReader(src io.Reader) *Reader {
 // It is meaningful once Next has said that there is no more.
 func (r *Reader) Partial() bool { return r.end > r.start }
 
+// Filled says whether the last Fill took all the room there was: there may be more to read.
+func (r *Reader) Filled() bool { return r.filled }
+
 // Buffered is how many bytes have arrived that no returned command holds.
 func (r *Reader) Buffered() int { return r.end - r.start }
 

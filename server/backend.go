@@ -12,6 +12,8 @@ type Backend interface {
 	// -NOREPLICAS, -UNCERTAIN ...). Bodies and keys stay as they are until the batch is done and not
 	// longer: what is kept beyond that is copied. An Op with OnSafe stays for ever.
 	Submit(*op.Batch)
+	// TrySubmit is Submit for who must not wait: it is false, and nothing was done, when Submit would.
+	TrySubmit(*op.Batch) bool
 	// Status is what the broker knows at this moment. It is called for INFO, ROLE and the like.
 	Status() op.Status
 }

@@ -66,6 +66,8 @@ type client struct {
 	closeAfter bool             // close once the turn is answered
 	readArmed  bool             // a read deadline is set
 
+	loop looped
+
 	commands atomic.Uint64
 	killed   atomic.Bool
 }
@@ -135,12 +137,22 @@ func (c *client) run() (err error) {
 			err = fmt.Errorf("server: panic on connection %d: %v", c.id, p)
 			_ = c.conn.Close()
 		}
-		c.end()
+		if err != errBackToLoop {
+			c.end()
+		}
 	}()
+	if err := c.resume(); err != nil {
+		return err
+	}
 	for {
 		if err := c.answerArrived(); err != nil {
 			return err
 		}
+		if c.mayReturn() {
+			c.giveBack()
+			return errBackToLoop
+		}
+		c.loop.easyTurns++
 		if c.srv.draining.Load() {
 			c.linger()
 			return ErrClosed
@@ -157,6 +169,16 @@ func (c *client) run() (err error) {
 // errQuit: the connection ends as it should.
 var errQuit = errors.New("server: closed after the reply")
 
+// errBackToLoop: the connection goes on in the loop.
+var errBackToLoop = errors.New("server: back to the loop")
+
+// lastTurn answers what there is and lets the client read it.
+func (c *client) lastTurn() error {
+	err := c.endTurn()
+	c.linger()
+	return errors.Join(errQuit, err)
+}
+
 // answerArrived answers every command that has arrived completely.
 func (c *client) answerArrived() error {
 	for {
@@ -169,9 +191,7 @@ func (c *client) answerArrived() error {
 		}
 		c.dispatch(cmd)
 		if c.closeAfter {
-			err := c.endTurn()
-			c.linger()
-			return errors.Join(errQuit, err)
+			return c.lastTurn()
 		}
 		if c.turn.full() {
 			if err := c.settle(); err != nil {
@@ -248,6 +268,9 @@ func (c *client) end() {
 	_ = c.conn.Close()
 	if c.tracked {
 		c.ask(c.unwatchOp())
+	}
+	if c.loop.sock != nil {
+		c.srv.loop.letGo(c)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 
 func connectionHandlers() map[string]handler {
 	return map[string]handler{
-		"ping":   {run: ping},
-		"echo":   {run: func(_ *client, args [][]byte, w *resp.Writer) { w.Bulk(args[1]) }},
+		"ping":   {run: ping, easy: true},
+		"echo":   {run: func(_ *client, args [][]byte, w *resp.Writer) { w.Bulk(args[1]) }, easy: true},
 		"auth":   {run: auth},
 		"hello":  {run: hello},
 		"select": {run: selectDB, inMulti: inBody},

@@ -15,6 +15,8 @@ type handler struct {
 	run func(c *client, args [][]byte, w *resp.Writer)
 	// settled: everything before it in the pipeline is answered first.
 	settled bool
+	// easy: it answers from the arguments alone.
+	easy bool
 	// inMulti says what MULTI does with the command.
 	inMulti multiRule
 }
@@ -64,15 +66,23 @@ func newHandlers(table *command.Table) map[*command.Command]handler {
 
 // dispatch takes one command into the turn, in Redis's order of checks (processCommand).
 func (c *client) dispatch(cmd resp.Command) {
+	c.begin(cmd)
+	c.command(cmd.Args, cmd.Raw)
+}
+
+// begin is called before each command of the client's.
+func (c *client) begin(cmd resp.Command) {
 	c.turn.begin()
 	c.replySkip, c.replySkipNext = c.replySkipNext, false
 	c.withAck, c.lasting = op.AckDefault, cmd.Lasting
-	c.command(cmd.Args, cmd.Raw)
 }
 
 // command is dispatch for a command that may have come inside BRAINER WITH.
 func (c *client) command(args [][]byte, raw []byte) {
-	row := c.srv.table.Find(args)
+	c.execute(c.srv.table.Find(args), args, raw)
+}
+
+func (c *client) execute(row *command.Command, args [][]byte, raw []byte) {
 	if row == nil || row.Flags&command.Internal != 0 {
 		if isHTTP(args[0]) {
 			// A browser that was led here; what follows are headers, and a body of another's choosing.
@@ -99,6 +109,7 @@ func (c *client) command(args [][]byte, raw []byte) {
 		}
 		c.forward(row, args, raw)
 	default:
+		c.loop.easyTurns = 0
 		h := c.srv.handlers[row]
 		if c.tx.open && h.inMulti != immediate {
 			c.queue(row, args, raw)

@@ -15,7 +15,10 @@
 //
 // # One connection
 //
-// One goroutine owns a connection and all its state. It takes the commands that have arrived, answers
+// A plain TCP connection belongs to the Loop, which the backend's own goroutine works on; it gets a
+// goroutine when it asks for something that may wait (Loop says what), and goes back when it has asked
+// for data alone for a while. Other connections have a goroutine for good. Whoever has it owns all its
+// state. It takes the commands that have arrived, answers
 // those that are the server's own in place, puts the others into one op.Batch, and when that is
 // answered writes all replies in the pipeline's order: a turn. Nothing is read meanwhile, so what a
 // client can make the server hold is one turn. A command whose reply needs those before it (WAIT,

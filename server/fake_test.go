@@ -67,6 +67,15 @@ func watchName(db int, key []byte) string { return string(rune(db)) + string(key
 
 func (b *fakeBackend) Submit(batch *op.Batch) { b.in <- batch }
 
+func (b *fakeBackend) TrySubmit(batch *op.Batch) bool {
+	select {
+	case b.in <- batch:
+		return true
+	default:
+		return false
+	}
+}
+
 func (b *fakeBackend) close() {
 	close(b.in)
 	<-b.done
@@ -178,6 +187,10 @@ func startServer(t testing.TB, change func(*Options)) *testServer {
 	}
 	s := &testServer{Server: New(backend, opts), backend: backend, addr: ln.Addr().String()}
 	var wg sync.WaitGroup
+	endLoop := func() {}
+	if withLoop {
+		endLoop = s.runLoop(t)
+	}
 	wg.Go(func() {
 		if err := s.Serve(ln); err != nil {
 			t.Error(err)
@@ -190,6 +203,7 @@ func startServer(t testing.TB, change func(*Options)) *testServer {
 			t.Error("shutdown:", err)
 		}
 		wg.Wait()
+		endLoop()
 		backend.close()
 	})
 	return s

@@ -55,6 +55,7 @@ type Server struct {
 	settings settings
 	params   params
 	hub      *hub
+	loop     *Loop // nil: every client has a goroutine
 	stats    stats
 	guesses  guesses
 
@@ -161,22 +162,42 @@ func sayAndClose(conn net.Conn, text string) {
 
 // serve runs a connection that was counted in.
 func (s *Server) serve(conn net.Conn, id uint64) error {
-	defer s.connected.Add(-1)
+	c, err := s.enter(conn, id)
+	if err != nil {
+		s.connected.Add(-1)
+		return err
+	}
+	if s.loop.takeIn(c) {
+		return nil
+	}
+	defer s.left(c)
+	return c.run()
+}
+
+// enter makes a connection a client; one that may not be is closed.
+func (s *Server) enter(conn net.Conn, id uint64) (*client, error) {
 	if err := s.handshake(conn); err != nil {
 		_ = conn.Close()
-		return err
+		return nil, err
 	}
 	if s.protectedFrom(conn) {
 		s.denyProtected(conn)
-		return ErrProtected
+		return nil, ErrProtected
 	}
+	conn = s.forLoop(conn)
 	c := newClient(s, conn, id)
 	if !s.register(c) {
 		_ = conn.Close()
-		return ErrClosed
+		release(conn)
+		return nil, ErrClosed
 	}
-	defer s.unregister(c)
-	return c.run()
+	return c, nil
+}
+
+// left counts a client out.
+func (s *Server) left(c *client) {
+	s.unregister(c)
+	s.connected.Add(-1)
 }
 
 func (s *Server) register(c *client) bool {
@@ -214,6 +235,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	for ln := range s.listeners {
 		_ = ln.Close()
+	}
+	if s.loop != nil {
+		s.loop.wake()
 	}
 	past := time.Unix(1, 0)
 	for _, c := range s.clients {

@@ -114,6 +114,13 @@ func (c *client) settle() error {
 		c.srv.backend.Submit(t.batch)
 		<-t.batch.Done()
 	}
+	c.conclude()
+	return c.out.err()
+}
+
+// conclude writes the replies of a turn whose batch is done.
+func (c *client) conclude() {
+	t := &c.turn
 	now := time.Now()
 	c.account(now)
 	replied, dropped := 0, false
@@ -145,7 +152,6 @@ func (c *client) settle() error {
 	}
 	t.reset()
 	c.publishSeen(now)
-	return c.out.err()
 }
 
 // settled takes note of what one Op has come to.

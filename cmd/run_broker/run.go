@@ -8,8 +8,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strings"
 	"time"
+
+	"strings"
 
 	"brainer/broker"
 	"brainer/broker/replication"
@@ -51,6 +52,7 @@ func run(o *options) error {
 	if o.stateDir == "" {
 		o.stateDir = defaultStateDir()
 	}
+
 	store, err := broker.OpenFileStore(o.stateDir)
 	if err != nil {
 		return err
@@ -87,6 +89,12 @@ func run(o *options) error {
 		Password: o.requirePass, Protected: bool(o.protectedMode), TLS: o.tls, TLSPort: tlsPort, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
 		BulkMax: o.protoMaxBulkLen, QueryBufferMax: o.queryBufferMax, Params: params(b), Bind: host, Port: port})
 	b.SetServe(func(c net.Conn) { _ = front.ServeConn(c) })
+	loop, err := front.NewLoop(b.Kick)
+	if err != nil {
+		return err
+	}
+	defer loop.Close()
+	b.SetBeside(loop)
 
 	var background tasks
 	metricsAddr := ""
@@ -114,6 +122,7 @@ func run(o *options) error {
 
 	select {
 	case err = <-brokerFailed:
+		go loop.Alone(ctx) // who worked for it has gone, and its clients are still to be told
 	case <-ctx.Done():
 	}
 	// Down: answer what is in flight, let the embedded node go, then the rest.

@@ -19,8 +19,9 @@ type Waiter interface {
 	// Serve calls step at once, and again whenever Recv may have something after it said ErrAgain,
 	// or after Kick; it returns when step says that it is done. The last call that step makes
 	// before it returns is a Recv that says ErrAgain. It costs less than Ready: the owner itself is
-	// woken. One of the two is used.
-	Serve(step func() (done bool)) error
+	// woken. One of the two is used. Descriptors beside it wake the owner too, when there is something
+	// to read on them; step leaves nothing to read.
+	Serve(step func() (done bool), beside ...int) error
 	// Kick has Serve call step; any goroutine may.
 	Kick()
 }

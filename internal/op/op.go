@@ -78,9 +78,11 @@ type Hold struct {
 
 // Batch is a pipeline of operations of one connection, answered together.
 type Batch struct {
-	Ops       []Op
-	Bytes     int // request bytes, for back-pressure
-	replied   int // bytes of replies, as the backend counts them
+	Ops     []Op
+	Bytes   int // request bytes, for back-pressure
+	replied int // bytes of replies, as the backend counts them
+	// OnDone is called instead of signalling Done, by the goroutine that answers the last Op.
+	OnDone    func()
 	pending   atomic.Int32
 	cancelled atomic.Bool
 	done      chan struct{}
@@ -139,7 +141,11 @@ func (o *Op) Finish() (batchBytes int, complete bool) {
 	}
 	batchBytes = b.Bytes // read before the submitter may reuse the batch
 	if b.pending.Add(-1) == 0 {
-		b.done <- struct{}{}
+		if b.OnDone != nil {
+			b.OnDone()
+		} else {
+			b.done <- struct{}{}
+		}
 		return batchBytes, true
 	}
 	return 0, false

@@ -169,8 +169,8 @@ type waiter struct{ ready, kicked chan struct{} }
 
 func newWaiter() waiter { return waiter{make(chan struct{}, 1), make(chan struct{}, 1)} }
 
-// Serve has the owner wait for messages and kicks.
-func (w waiter) Serve(step func() bool) error {
+// Serve has the owner wait for messages and kicks. It waits for no descriptor.
+func (w waiter) Serve(step func() bool, _ ...int) error {
 	for !step() {
 		select {
 		case <-w.ready:

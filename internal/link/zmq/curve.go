@@ -201,7 +201,7 @@ func (t *Transport) selfTest(endpoint string) error {
 		err = dialError(s.soc.Connect(endpoint))
 	}
 	if err == nil {
-		err = s.bell.init(s.soc)
+		err = s.findFD()
 	}
 	if err != nil {
 		return fmt.Errorf("self-test of the keys: %w", err)

@@ -3,11 +3,11 @@ package zmq
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"brainer/internal/bell"
 	"brainer/internal/link"
 
 	zmq4 "github.com/pebbe/zmq4"
@@ -36,7 +36,8 @@ type socket struct {
 	joined   []byte // reused by join
 	receiver receiver
 
-	bell    bell
+	bell    bell.Bell
+	zfd     int           // ZMQ_FD
 	linger  time.Duration // Options.Linger
 	watched chan struct{} // closed when the watcher has ended; nil before the first Ready
 }
@@ -53,51 +54,35 @@ func (s *socket) leave() { s.inUse.Store(false) }
 // watch starts the watcher; it ends when close closes the bell. It costs a parked goroutine, no thread.
 func (s *socket) watch() {
 	s.watched = make(chan struct{})
-	if s.bell.open(false) != nil {
+	if s.bell.Open(false, s.zfd) != nil {
 		close(s.watched) // out of descriptors; the owner's looks find what there is
 		return
 	}
 	go func() {
 		defer close(s.watched)
-		s.bell.conn.Read(func(uintptr) bool {
-			s.signal()
-			return false // wait for the next edge; libzmq itself reads the descriptor
-		})
+		s.bell.Watch(s.signal)
 	}()
 }
 
-// Serve has the owner wait for ZMQ_FD itself. Entering the wait forgets an edge that came before;
-// step runs behind that and drains the socket, so none is missed.
-func (s *socket) Serve(step func() bool) error {
-	if err := s.bell.open(s.linger > 0); err != nil {
+// Serve has the owner wait for ZMQ_FD itself.
+func (s *socket) Serve(step func() bool, beside ...int) error {
+	if err := s.bell.Open(s.linger > 0, append(beside, s.zfd)...); err != nil {
 		return err
 	}
-	for {
-		err := s.bell.conn.Read(func(uintptr) bool {
-			for !step() {
-				if s.linger == 0 {
-					return false
-				}
-				if !s.bell.blockFor(s.linger) {
-					if err := s.bell.arm(); err != nil {
-						return true
-					}
-					return false
-				}
-			}
-			return true
-		})
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
-		}
-		if err := s.bell.heard(); err != nil { // it was a Kick
-			return err
-		}
-	}
+	return s.bell.Serve(s.linger, step)
 }
 
 // Kick ends the wait in Serve.
-func (s *socket) Kick() { s.bell.ring() }
+func (s *socket) Kick() { s.bell.Ring() }
+
+// findFD asks libzmq for the descriptor that says when there is something to do.
+func (s *socket) findFD() (err error) {
+	keepMemory() // each time is as good as once
+	if s.zfd, err = s.soc.GetFd(); err != nil {
+		return fmt.Errorf("get ZMQ_FD: %w", err)
+	}
+	return nil
+}
 
 func (s *socket) signal() {
 	select {
@@ -204,7 +189,7 @@ func (s *socket) checkSize(body []byte) error {
 func (s *socket) close() error {
 	s.closed = true
 	var errs []error
-	errs = append(errs, s.bell.close())
+	errs = append(errs, s.bell.Close())
 	if s.watched != nil {
 		<-s.watched
 	}

@@ -133,7 +133,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 			s.endpoint, err = s.soc.GetLastEndpoint()
 		}
 		if err == nil {
-			err = s.bell.init(s.soc)
+			err = s.findFD()
 		}
 		if err == nil && secured {
 			err = t.selfTest(s.endpoint)
@@ -176,7 +176,7 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 		err = dialError(s.soc.Connect(endpoint))
 	}
 	if err == nil {
-		err = s.bell.init(s.soc)
+		err = s.findFD()
 	}
 	if err != nil {
 		s.close()

@@ -23,7 +23,7 @@ type attendant struct {
 // attend has a goroutine call take for as long as it says nil; it says link.ErrAgain when there is
 // nothing.
 func attend(s *socket, take func() error) (*attendant, error) {
-	if err := s.bell.init(s.soc); err != nil {
+	if err := s.findFD(); err != nil {
 		return nil, err
 	}
 	a := &attendant{socket: s, ended: make(chan struct{})}
@@ -42,7 +42,7 @@ func (a *attendant) stop() {
 	a.stopping.Store(true)
 	a.Kick()
 	<-a.ended
-	_ = a.bell.close()
+	_ = a.bell.Close()
 	a.soc.Close()
 }
 

@@ -1,0 +1,195 @@
+// Package bell lets one goroutine, the owner, wait for descriptors: for a moment in a system call
+// that Go's scheduler does not know of, then parked in Go's poller. What the descriptors mean and
+// reading them are left to the owner.
+package bell
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bell wakes its owner. The zero value may be rung; Open makes it usable.
+type Bell struct {
+	mu       sync.Mutex
+	file     *os.File // in Go's poller
+	conn     syscall.RawConn
+	fd       int   // of file: an epoll descriptor that holds fds, or a duplicate of the only one
+	fds      []int // what is waited for
+	nested   bool
+	early    bool // rung before it was open
+	closed   bool
+	rung     atomic.Bool // since block looked last
+	blocking atomic.Bool // the owner is in block
+	wake     int         // an eventfd that ends block
+}
+
+var past = time.Unix(1, 0)
+
+// Open puts fds into Go's poller; a second call does nothing. With linger (see Serve), or when there
+// are several, they lie behind an epoll descriptor that is heard only while the owner is parked: a
+// thread that sits in Go's poller is then not woken by what the owner sees itself.
+func (b *Bell) Open(linger bool, fds ...int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.file != nil || b.closed {
+		return nil
+	}
+	var err error
+	if b.nested = linger || len(fds) > 1; b.nested {
+		b.fd, err = b.nest(fds)
+	} else {
+		b.fd, err = unix.FcntlInt(uintptr(fds[0]), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for a descriptor: %w", err)
+	}
+	b.fds = fds
+	b.file = os.NewFile(uintptr(b.fd), "bell")
+	var deadline time.Time
+	if b.early {
+		deadline = past
+	}
+	if err := b.file.SetReadDeadline(deadline); err != nil {
+		return fmt.Errorf("wait for a descriptor: %w", err)
+	}
+	if b.conn, err = b.file.SyscallConn(); err != nil {
+		return fmt.Errorf("wait for a descriptor: %w", err)
+	}
+	return nil
+}
+
+func (b *Bell) nest(fds []int) (fd int, err error) {
+	if b.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return 0, err
+	}
+	if fd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
+		err = unix.SetNonblock(fd, true)
+		for _, each := range fds {
+			err = errors.Join(err, unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, each, &unix.EpollEvent{Events: unix.EPOLLONESHOT}))
+		}
+		if err != nil {
+			_ = unix.Close(fd)
+		}
+	}
+	if err != nil {
+		_ = unix.Close(b.wake)
+	}
+	return fd, err
+}
+
+// Watch calls seen at once and whenever the descriptor may have become ready, until Close. It is for
+// a bell that was opened without linger.
+func (b *Bell) Watch(seen func()) {
+	_ = b.conn.Read(func(uintptr) bool { // ends with the bell
+		seen()
+		return false
+	})
+}
+
+// Serve calls step, and again whenever a descriptor may be ready or the bell was rung; it returns
+// when step says that it is done. step takes all there is, so that each descriptor is seen idle. With
+// linger the owner stays in a system call of its own for so long before it parks.
+func (b *Bell) Serve(linger time.Duration, step func() (done bool)) error {
+	for {
+		var failed error
+		err := b.conn.Read(func(uintptr) bool {
+			for !step() {
+				if linger > 0 && b.block(linger) {
+					continue
+				}
+				if !b.nested {
+					return false
+				}
+				failed = b.arm()
+				return failed != nil
+			}
+			return true
+		})
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return errors.Join(err, failed)
+		}
+		if err := b.file.SetReadDeadline(time.Time{}); err != nil { // it was a ring
+			return err
+		}
+	}
+}
+
+// block waits for a descriptor or a ring in a system call, without Go's scheduler knowing: the
+// processor stays with the owner, so that nobody has to be woken to hand it over and back. It is
+// false when nothing came. The signal by which the runtime stops a thread ends it too.
+func (b *Bell) block(d time.Duration) bool {
+	b.blocking.Store(true)
+	if b.rung.Swap(false) {
+		b.blocking.Store(false)
+		return true
+	}
+	var all [4]unix.PollFd
+	all[0] = unix.PollFd{Fd: int32(b.wake), Events: unix.POLLIN}
+	n := 1
+	for _, fd := range b.fds {
+		all[n] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		n++
+	}
+	ts := unix.NsecToTimespec(int64(d))
+	ready, errno := ppoll(all[:n], &ts)
+	if all[0].Revents != 0 {
+		var buf [8]byte
+		_, _ = unix.Read(b.wake, buf[:]) // it only says that somebody rang
+	}
+	b.blocking.Store(false)
+	return b.rung.Swap(false) || ready > 0 || errno != 0
+}
+
+// arm has Go's poller hear of the descriptors, once, also of what is there already.
+func (b *Bell) arm() error {
+	var heard [4]unix.EpollEvent
+	_, _ = unix.EpollWait(b.fd, heard[:], 0) // takes out what it heard last, or its next would not be news
+	var err error
+	for _, fd := range b.fds {
+		err = errors.Join(err, unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}))
+	}
+	return err
+}
+
+// Ring has Serve call step; any goroutine may.
+func (b *Bell) Ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+	case b.file == nil:
+		b.early = true
+	default:
+		b.rung.Store(true)
+		if b.blocking.Load() { // it looks at rung when it has left
+			_, _ = unix.Write(b.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+			return
+		}
+		_ = b.file.SetReadDeadline(past)
+	}
+}
+
+// Close ends Watch and Serve. The descriptors stay open.
+func (b *Bell) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	if b.file == nil {
+		return nil
+	}
+	err := b.file.Close()
+	if b.nested {
+		err = errors.Join(err, unix.Close(b.wake))
+	}
+	return err
+}

@@ -1,0 +1,21 @@
+//go:build race
+
+package server
+
+import "syscall"
+
+// The race detector learns from these that what is read was written before.
+func rawRead(fd int, p []byte) (int, syscall.Errno)  { return again(syscall.Read, fd, p) }
+func rawWrite(fd int, p []byte) (int, syscall.Errno) { return again(syscall.Write, fd, p) }
+
+func again(call func(int, []byte) (int, error), fd int, p []byte) (int, syscall.Errno) {
+	for {
+		n, err := call(fd, p)
+		if err == nil {
+			return n, 0
+		}
+		if errno, ok := err.(syscall.Errno); !ok || errno != syscall.EINTR {
+			return n, errno
+		}
+	}
+}

@@ -43,8 +43,9 @@ const (
 	tick            = 20 * time.Millisecond  // how often the core is told the time while something waits
 	idleTick        = 100 * time.Millisecond // and while nothing does
 	inflightDefault = 64 << 20
-	receiveMax      = 1024    // messages taken in before turns are sent
-	sliceBytes      = 4 << 20 // moved before heartbeats and time get their turn
+	slowStore       = 500 * time.Millisecond // of writing the record: worth a word
+	receiveMax      = 1024                   // messages taken in before turns are sent
+	sliceBytes      = 4 << 20                // moved before heartbeats and time get their turn
 )
 
 // Broker is the shell around the core.
@@ -252,7 +253,13 @@ func (b *Broker) Run(ctx context.Context) error {
 	go func() {
 		defer close(storeDone)
 		for v := range b.storing {
-			b.stored <- storeResult{v.No, b.cfg.Store.Save(v)}
+			began := time.Now()
+			err := b.cfg.Store.Save(v)
+			if took := time.Since(began); took > slowStore {
+				b.log.Warn("the record of the in-sync set was slow to write: what waits for it are writes; is the disk of --state-dir busy?",
+					"took", took.Round(time.Millisecond))
+			}
+			b.stored <- storeResult{v.No, err}
 			b.kick()
 		}
 	}()

@@ -61,7 +61,11 @@ func TestAPipelineOfReadsOfHugeValues(t *testing.T) {
 			must(t, err)
 		}
 	}
-	if more := c.broker.peak(t) - before; more > 512<<20 {
+	limit := int64(512 << 20)
+	if raceEnabled {
+		limit *= 2 // its shadow of what was touched
+	}
+	if more := c.broker.peak(t) - before; more > limit {
 		t.Errorf("the broker took %d MiB for replies of %d MiB", more>>20, reads/2*size>>20)
 	} else {
 		t.Logf("the broker took %d MiB for replies of %d MiB", more>>20, reads/2*size>>20)

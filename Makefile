@@ -19,6 +19,8 @@ TIMEOUT ?= 12m
 FUZZTIME ?= 20s
 # What sim runs.
 SEEDS ?= 10000
+CHAOS ?= 10m
+CHAOSSEED ?= 0
 FROM  ?= 1
 
 .PHONY: help
@@ -68,7 +70,11 @@ bench: deps-bench ## side by side with redis-server and nutcracker, alternating 
 bench-quick: deps-bench ## the same in about two minutes, for a first idea
 	go run ./bench -seconds 1 -repeat 3 $(ARGS)
 
-# Later, when they exist: chaos, soak.
+.PHONY: chaos
+chaos: deps-test ## real processes, faults at random for CHAOS (10m), histories through porcupine, a table of outages
+	go test ./integration -run 'TestChaos$$' -count=1 -v -timeout 0 -args -chaos $(CHAOS) -chaosseed $(CHAOSSEED)
+
+# Later, when it exists: soak.
 
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -78,18 +80,20 @@ type historian struct {
 	stop  func()
 	began time.Time
 	ops   atomic.Int64 // that have an outcome
+	rolls atomic.Int64
+	pairs int // in use at once
 	mu    sync.Mutex
 	all   []porcupine.Operation
 }
 
 const opsPerPair = 250 // more make the check slow
 
-// startHistorian runs six clients until check.
-func startHistorian(t testing.TB, c *cluster) *historian {
+// startHistorian runs so many clients until check.
+func startHistorian(t testing.TB, c *cluster, number int) *historian {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
-	h := &historian{t: t, stop: func() { cancel(); clients.Wait() }, began: time.Now()}
-	for i := range 6 {
+	h := &historian{t: t, stop: func() { cancel(); clients.Wait() }, began: time.Now(), pairs: max(1, number/5)}
+	for i := range number {
 		clients.Add(1)
 		go func() {
 			defer clients.Done()
@@ -99,6 +103,15 @@ func startHistorian(t testing.TB, c *cluster) *historian {
 	t.Cleanup(h.stop)
 	return h
 }
+
+// pair is the one that a client uses now: some clients share one, or the check takes for ever.
+func (h *historian) pair(client int) int {
+	round := h.ops.Load()/int64(opsPerPair*h.pairs) + h.rolls.Load()
+	return int(round)*h.pairs + client%h.pairs
+}
+
+// roll has the clients begin with the next pair.
+func (h *historian) roll() { h.rolls.Add(1) }
 
 func (h *historian) awaitProgress(n int64) {
 	h.t.Helper()
@@ -125,14 +138,26 @@ func (h *historian) check() {
 	h.t.Logf("%d calls, %d of unknown outcome; checked in %s", len(h.all), unknown, time.Since(began).Round(time.Millisecond))
 	if result != porcupine.Ok {
 		h.t.Errorf("the histories are not linearizable: %s", result)
+		h.picture()
 	}
+}
+
+// picture keeps the history, to be looked at in a browser.
+func (h *historian) picture() {
+	_, info := porcupine.CheckOperationsVerbose(pairModel, h.all, 60*time.Second)
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("brainer-history-%d.html", time.Now().Unix()))
+	if err := porcupine.VisualizePath(pairModel, info, path); err != nil {
+		h.t.Log(err)
+		return
+	}
+	h.t.Logf("the history: %s", path)
 }
 
 func (h *historian) run(ctx context.Context, r *redis.Client, number int) {
 	rnd := rand.New(rand.NewPCG(uint64(number), uint64(h.began.UnixNano())))
 	background := context.WithoutCancel(ctx)
 	for i := 0; ctx.Err() == nil; i++ {
-		in := pairInput{pair: int(h.ops.Load() / opsPerPair), key: rnd.IntN(2), text: fmt.Sprintf("%d.%d;", number, i),
+		in := pairInput{pair: h.pair(number), key: rnd.IntN(2), text: fmt.Sprintf("%d.%d;", number, i),
 			call: []string{"get", "get", "mget", "set", "append", "append", "mset", "exec"}[rnd.IntN(8)]}
 		call := time.Since(h.began).Nanoseconds()
 		output, err := in.do(background, r)
@@ -202,7 +227,7 @@ func (in pairInput) do(ctx context.Context, r *redis.Client) (string, error) {
 // porcupine then looks through.
 func TestHistoriesAreLinearizable(t *testing.T) {
 	c := startCluster(t, 3)
-	h := startHistorian(t, c)
+	h := startHistorian(t, c, 6)
 	progress := func() {
 		t.Helper()
 		h.awaitProgress(400)
@@ -245,7 +270,7 @@ func TestTheNodeThatStoodStillIsTheOnlyOneLeft(t *testing.T) {
 		rounds = 1
 	}
 	c := startCluster(t, 3, "--dead-after", "10s", "--ack-timeout", "20s")
-	h := startHistorian(t, c)
+	h := startHistorian(t, c, 6)
 	for range rounds {
 		h.awaitProgress(400)
 		c.nodes["n2"].pause()

@@ -1,0 +1,232 @@
+package integration
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"brainer/internal/op"
+)
+
+var (
+	chaosFor  = flag.Duration("chaos", 20*time.Second, "TestChaos: inject faults for so long")
+	chaosSeed = flag.Uint64("chaosseed", 0, "TestChaos: choose the faults by this seed; 0: by the clock")
+)
+
+// chaos injects faults into a cluster whose clients write down what they do.
+type chaos struct {
+	*cluster
+	h     *historian
+	rnd   *rand.Rand
+	links map[string]*badLink
+	tally map[string][]time.Duration // by fault: how long no write was acknowledged, at worst
+	probe *writeProbe
+}
+
+// fault is one way to go wrong; it returns when all is as before, but for what mends itself.
+type fault struct {
+	name   string
+	weight int
+	run    func(*chaos)
+}
+
+var faults = []fault{
+	{"SIGKILL of a node, back empty", 3, func(x *chaos) {
+		id := x.spare(2)
+		x.nodes[id].kill()
+		x.wait(300)
+		x.join(id)
+	}},
+	{"two nodes killed", 1, func(x *chaos) {
+		a, b := x.spare(3), ""
+		for b == "" || b == a {
+			b = x.any()
+		}
+		x.nodes[a].kill()
+		x.nodes[b].kill()
+		x.wait(300)
+		x.join(a)
+		x.join(b)
+	}},
+	{"SIGSTOP of a node", 3, func(x *chaos) {
+		id := x.spare(2)
+		x.nodes[id].pause()
+		x.wait(2500)
+		x.nodes[id].resume()
+	}},
+	{"broker killed, started again", 2, func(x *chaos) {
+		x.h.roll() // what is under way then has no known outcome: it shall not burden long histories
+		x.broker.kill()
+		x.startBroker()
+		x.h.roll()
+		x.awaitActive()
+	}},
+	{"a node leaves and joins", 2, func(x *chaos) {
+		id := x.spare(2)
+		x.nodes[id].terminate()
+		if code := x.nodes[id].exit(); code != 0 {
+			x.t.Errorf("%s left with status %d", id, code)
+		}
+		x.join(id)
+	}},
+	{"link held, both ways", 2, func(x *chaos) {
+		id := x.spare(2)
+		x.links[id].hold(true, true)
+		x.wait(2500)
+		x.links[id].heal()
+	}},
+	{"link held, to the broker", 1, func(x *chaos) {
+		id := x.spare(2)
+		x.links[id].hold(true, false)
+		x.wait(2000)
+		x.links[id].heal()
+	}},
+	{"link held, from the broker", 1, func(x *chaos) {
+		id := x.spare(2)
+		x.links[id].hold(false, true)
+		x.wait(2000)
+		x.links[id].heal()
+	}},
+	{"link slow", 1, func(x *chaos) {
+		id := x.spare(2)
+		x.links[id].slow(20 * time.Millisecond)
+		x.wait(1000)
+		x.links[id].heal()
+	}},
+	{"link cut", 2, func(x *chaos) { x.links[x.spare(2)].cut() }},
+}
+
+// any is the name of a node.
+func (x *chaos) any() string { return nodeName(1 + x.rnd.IntN(len(x.links))) }
+
+// spare names a node that may be lost: with it so many copies are in sync.
+func (x *chaos) spare(copies int) string {
+	id := x.any()
+	x.awaitStatus(fmt.Sprintf("%d copies, one of them of %s", copies, id), func(s op.Status) bool {
+		in := inSync(s)
+		return s.State == "active" && len(in) >= copies && slices.Contains(in, id)
+	})
+	return id
+}
+
+func (x *chaos) join(id string) { x.startNode(id, "--broker", x.links[id].endpoint()) }
+
+// wait lets up to so many milliseconds pass: how long a fault lasts is a part of it.
+func (x *chaos) wait(ms int) { <-time.After(time.Duration(x.rnd.IntN(ms)) * time.Millisecond) }
+
+// TestChaos injects faults at random into a broker and four nodes under twenty clients; porcupine looks
+// through what these have seen, and at the end all copies are the same.
+func TestChaos(t *testing.T) {
+	seed := *chaosSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	const nodes, clients = 4, 20
+	x := &chaos{cluster: newCluster(t), links: map[string]*badLink{}, rnd: rand.New(rand.NewPCG(seed, 1)), tally: map[string][]time.Duration{}}
+	x.startBroker("--embedded=false")
+	for i := range nodes {
+		id := nodeName(i + 1)
+		x.links[id] = newBadLink(t, x.cluster, id)
+		x.join(id)
+	}
+	x.awaitInSync(nodes)
+	x.h = startHistorian(t, x.cluster, clients)
+	x.probe = startWriteProbe(t, x.cluster)
+	sum := 0
+	for _, f := range faults {
+		sum += f.weight
+	}
+	injected := 0
+	for began := time.Now(); time.Since(began) < *chaosFor; injected++ {
+		n, i := x.rnd.IntN(sum), 0
+		for n >= faults[i].weight {
+			n -= faults[i].weight
+			i++
+		}
+		f := &faults[i]
+		x.probe.begin()
+		f.run(x)
+		if x.rnd.IntN(2) == 0 { // or the next one comes upon what mends itself
+			x.awaitInSync(nodes)
+		}
+		x.h.awaitProgress(50)
+		x.tally[f.name] = append(x.tally[f.name], x.probe.worst())
+		if t.Failed() {
+			break
+		}
+	}
+	x.awaitInSync(nodes)
+	x.probe.stop()
+	x.h.check()
+	x.awaitLevel()
+	want := x.contents(nodeName(1))
+	x.sameOnAll(want, nodeName(2), nodeName(3), nodeName(4))
+	t.Logf("seed %d: %d faults, %d calls; how long no write was acknowledged (p50, longest):", seed, injected, x.h.ops.Load())
+	names := make([]string, 0, len(x.tally))
+	for name := range x.tally {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, cmp.Compare[string])
+	for _, name := range names {
+		d := x.tally[name]
+		slices.Sort(d)
+		t.Logf("  %-32s %3d times  %6d ms %6d ms", name, len(d), d[len(d)/2].Milliseconds(), d[len(d)-1].Milliseconds())
+	}
+}
+
+// writeProbe is a client that does nothing but write, and knows for how long it could not.
+type writeProbe struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	since   time.Time // of the last acknowledged write
+	longest time.Duration
+}
+
+func startWriteProbe(t testing.TB, c *cluster) *writeProbe {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &writeProbe{cancel: cancel, done: make(chan struct{}), since: time.Now()}
+	r := c.newClient(onlyOne, func(o *redis.Options) { o.ReadTimeout = 5 * time.Second })
+	go func() {
+		defer close(p.done)
+		for i := 0; ctx.Err() == nil; i++ {
+			err := r.Set(context.Background(), "probe", i, 0).Err()
+			p.mu.Lock()
+			now := time.Now()
+			if err == nil {
+				p.longest = max(p.longest, now.Sub(p.since))
+				p.since = now
+			}
+			p.mu.Unlock()
+			pause(ctx)
+		}
+	}()
+	t.Cleanup(p.stop)
+	return p
+}
+
+func (p *writeProbe) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.longest = 0
+}
+
+func (p *writeProbe) worst() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.longest, time.Since(p.since))
+}
+
+func (p *writeProbe) stop() {
+	p.cancel()
+	<-p.done
+}

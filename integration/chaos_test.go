@@ -131,7 +131,7 @@ func TestChaos(t *testing.T) {
 	}
 	const nodes, clients = 4, 20
 	x := &chaos{cluster: newCluster(t), links: map[string]*badLink{}, rnd: rand.New(rand.NewPCG(seed, 1)), tally: map[string][]time.Duration{}}
-	x.startBroker("--embedded=false")
+	x.startBroker("--embedded=false", "--hold-off-max", "1s")
 	for i := range nodes {
 		id := nodeName(i + 1)
 		x.links[id] = newBadLink(t, x.cluster, id)

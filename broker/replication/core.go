@@ -25,6 +25,7 @@ type Config struct {
 	WriteTimeoutMs int64 // an ordered write without outcome is answered -UNCERTAIN after it
 	ReadTimeoutMs  int64 // a read without an answer is answered with an error after it
 	JoinStallMs    int64 // a snapshot that does not move for so long is given up
+	HoldOffMaxMs   int64 // a node that leaves the set again and again stays out no longer than this
 
 	TurnBytesMax   int   // entries in one turn
 	TurnReadsMax   int   // reads in one turn
@@ -46,7 +47,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
-		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000,
+		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
 		MinInSync: 1, Ack: op.AckAll,

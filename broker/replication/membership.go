@@ -147,6 +147,9 @@ func (c *Core) left(n *node) {
 	c.counters.evicted[why]++
 	n.lastReason, n.leave, n.dataID = why, "", n.helloDataID
 	c.event(1, "node out of the in-sync set", n, "%s", why)
+	if why != reasonGoodbye {
+		c.holdOff(n)
+	}
 	c.repliesFrom(n)
 	switch {
 	case n.goodbye && n.connected():

@@ -45,6 +45,8 @@ type node struct {
 	entering      bool   // (id, dataID) is in the view that is being stored, and not in the durable one
 	leave         string // why it is to leave the view; "" stays
 	lastReason    string // why it left last, or why it is not in
+	flaps         int    // how often it has left in one go, without having stayed in between
+	heldUntilUs   int64  // it does not enter the set before
 	goodbye       bool   // it asked to leave
 
 	peer, beatPeer string
@@ -406,7 +408,7 @@ func (c *Core) resume(n *node) {
 // maybeAdd moves a joiner on: near the end its acknowledgements become required, and when it has
 // all that was ordered before that, the view is stored with it.
 func (c *Core) maybeAdd(n *node) bool {
-	if n.state == stateReplay && !n.member && n.leave == "" && !n.goodbye && !n.suspect && c.state == active &&
+	if n.state == stateReplay && !n.member && !c.heldOff(n) && n.leave == "" && !n.goodbye && !n.suspect && c.state == active &&
 		c.tail-n.match <= c.cfg.JoinLagEntries {
 		n.state = stateAdding
 		n.need = c.tail
@@ -422,6 +424,7 @@ func (c *Core) maybeAdd(n *node) bool {
 func (c *Core) becomeLive(n *node) {
 	n.state = stateLive
 	n.lastReason = ""
+	n.heldUntilUs = 0
 	n.join = nil
 	c.listUsable()
 	c.askKept(n, c.tail)

@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"fmt"
+
 	"maps"
 	"sort"
 
@@ -55,6 +57,9 @@ func (c *Core) nodeStatus(n *node) op.NodeStatus {
 	}
 	if n.leave != "" {
 		s.Reason = n.leave
+	}
+	if n.state == stateReplay && c.heldOff(n) {
+		s.Reason = fmt.Sprintf("%s; held off for %.1f s more", s.Reason, float64(n.heldUntilUs-c.nowUs)/1e6)
 	}
 	if !n.streaming() {
 		s.Applied = n.pos.Index

@@ -47,6 +47,7 @@ type options struct {
 	window       time.Duration
 	suspectAfter time.Duration
 	deadAfter    time.Duration
+	holdOffMax   time.Duration
 	busyLimit    time.Duration
 	ackTimeout   time.Duration
 	drainTimeout time.Duration
@@ -86,6 +87,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
 	f.DurationVar(&o.deadAfter, "dead-after", ms(d.DeadMs), "a node silent or stalled for so long leaves the in-sync set")
+	f.DurationVar(&o.holdOffMax, "hold-off-max", ms(d.HoldOffMaxMs), "a node that leaves the in-sync set again and again is kept out for 1s, 2s, 4s ... but no longer than this; 0: not at all")
 	f.DurationVar(&o.busyLimit, "busy-limit", ms(d.BusyLimitMs), "how long one command may run before its node counts as stalled")
 	f.DurationVar(&o.ackTimeout, "ack-timeout", ms(d.WriteTimeoutMs), "a write without outcome for so long is answered -UNCERTAIN")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 5*time.Second, "how long SIGTERM lets what is in flight be answered")
@@ -124,6 +126,7 @@ func (o *options) core() (replication.Config, error) {
 	c.MinInSync = o.minInSync
 	c.WindowBytesMax, c.WindowMs = o.windowBytes, o.window.Milliseconds()
 	c.SuspectMs, c.DeadMs = o.suspectAfter.Milliseconds(), o.deadAfter.Milliseconds()
+	c.HoldOffMaxMs = o.holdOffMax.Milliseconds()
 	c.BusyLimitMs, c.WriteTimeoutMs = o.busyLimit.Milliseconds(), o.ackTimeout.Milliseconds()
 	switch {
 	case c.WindowBytesMax < 1<<20:

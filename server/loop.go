@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 
 const (
 	loopEvents    = 128      // taken from epoll at once
-	loopRounds    = 16       // turns of one client before others have theirs
+	loopClients   = 128      // that are answered, that are taken in and that go on, before the owner looks elsewhere
+	loopRounds    = 4        // reads and turns of one client before others have theirs
 	loopReplyMax  = 64 << 10 // more is written by a goroutine
 	loopEasyTurns = 8        // of a client in a goroutine, after which it comes back to the loop
 )
@@ -39,8 +41,9 @@ type Loop struct {
 
 	// The owner's.
 	clients map[int32]*client
+	more    []*client // they had their rounds, and others come first
 	events  [loopEvents]unix.EpollEvent
-	taken   [3][]*client
+	taken   [4][]*client
 	sweptAt time.Time
 }
 
@@ -50,6 +53,7 @@ type looped struct {
 	detached bool // a goroutine has the client
 	flying   bool // its batch is with the backend
 	news     bool // there may be something to read
+	queued   bool // in Loop.more
 	ends     bool // epoll has told of the end, behind what is to be read, and will not again
 	onDone   func()
 
@@ -77,11 +81,11 @@ func (s *Server) NewLoop(wake func()) (*Loop, error) {
 // Descriptor is readable when Work has something to read.
 func (l *Loop) Descriptor() int { return l.ep }
 
-// Pending reports whether Work has something to do that Descriptor does not tell.
+// Pending reports whether Work has something to do that Descriptor does not tell. The owner asks.
 func (l *Loop) Pending() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.answered)+len(l.added)+len(l.gone) > 0
+	return len(l.answered)+len(l.added)+len(l.gone)+len(l.more) > 0
 }
 
 // Close is called when Work is called no more; the clients have gone then.
@@ -102,25 +106,32 @@ func (l *Loop) post(list *[]*client, c *client) {
 	l.wake()
 }
 
-// Work does what there is to do, without waiting. It reports whether there was something.
+// Work does what there is to do, without waiting, or a part of it that takes no longer than a few
+// milliseconds. It reports whether there was something.
 func (l *Loop) Work() bool {
 	t := &l.taken
 	l.mu.Lock()
-	t[0], l.answered = l.answered, t[0][:0]
-	t[1], l.added = l.added, t[1][:0]
-	t[2], l.gone = l.gone, t[2][:0]
+	t[0] = takeSome(t[0], &l.answered)
+	t[1] = takeSome(t[1], &l.added)
+	t[2], l.gone = l.gone, t[2][:0] // all: a descriptor that was given back may be one of added's
 	l.mu.Unlock()
-	worked := len(t[0])+len(t[1])+len(t[2]) > 0
+	t[3] = takeSome(t[3], &l.more)
+	worked := len(t[0])+len(t[1])+len(t[2])+len(t[3]) > 0
 	for _, c := range t[2] {
 		if fd := int32(c.loop.sock.fd); l.clients[fd] == c {
 			delete(l.clients, fd)
 		}
 	}
 	for _, c := range t[0] {
-		l.guard(c, l.finish)
+		l.guard(c, l.goOn)
 	}
 	for _, c := range t[1] {
 		l.guard(c, l.adopt)
+	}
+	for _, c := range t[3] {
+		if c.loop.queued = false; !c.loop.detached {
+			l.guard(c, l.advance)
+		}
 	}
 	for i := range t {
 		clear(t[i])
@@ -143,11 +154,20 @@ func (l *Loop) Work() bool {
 	return worked || n > 0
 }
 
+// takeSome moves the first clients of list to taken, which is used again.
+func takeSome(taken []*client, list *[]*client) []*client {
+	n := min(len(*list), loopClients)
+	taken = append(taken[:0], (*list)[:n]...)
+	*list = slices.Delete(*list, 0, n)
+	return taken
+}
+
 // Alone works until ctx ends, for an owner that has gone.
 func (l *Loop) Alone(ctx context.Context) {
 	for ctx.Err() == nil {
-		l.Work()
-		time.Sleep(10 * time.Millisecond)
+		if !l.Work() {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
 
@@ -193,7 +213,10 @@ func (l *Loop) advance(c *client) {
 	at := &c.loop
 	for round := 0; !at.flying && !at.detached; round++ {
 		if round == loopRounds {
-			l.post(&l.added, c)
+			if !at.queued {
+				at.queued = true
+				l.more = append(l.more, c)
+			}
 			return
 		}
 		if l.takeCommands(c) {
@@ -266,7 +289,13 @@ func (l *Loop) submit(c *client) {
 	}
 }
 
-// finish answers a turn whose batch is done.
+// goOn finishes a turn whose batch is done, and looks for the next one.
+func (l *Loop) goOn(c *client) {
+	l.finish(c)
+	l.advance(c)
+}
+
+// finish answers a turn.
 func (l *Loop) finish(c *client) {
 	at := &c.loop
 	at.flying, c.turn.batch.OnDone = false, nil
@@ -284,9 +313,7 @@ func (l *Loop) finish(c *client) {
 	c.conclude()
 	if c.out.flush() != nil || len(at.sock.rest) > 0 || l.srv.draining.Load() {
 		l.detach(c)
-		return
 	}
-	l.advance(c)
 }
 
 // detach gives the client to a goroutine.

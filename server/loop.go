@@ -140,13 +140,15 @@ func (l *Loop) Work() bool {
 	for i := range max(n, 0) {
 		e := &l.events[i]
 		c := l.clients[e.Fd]
+		if c == nil {
+			continue
+		}
+		c.loop.ends = c.loop.ends || e.Events&^(unix.EPOLLIN|unix.EPOLLOUT) != 0
 		switch {
-		case c == nil:
 		case c.loop.detached:
 			c.loop.sock.tell(e.Events)
 		case e.Events&^unix.EPOLLOUT != 0:
 			c.loop.news = true
-			c.loop.ends = e.Events&^(unix.EPOLLIN|unix.EPOLLOUT) != 0
 			l.guard(c, l.advance)
 		}
 	}

@@ -21,6 +21,7 @@ FUZZTIME ?= 20s
 SEEDS ?= 10000
 CHAOS ?= 10m
 CHAOSSEED ?= 0
+SOAK ?= 30m
 FROM  ?= 1
 
 .PHONY: help
@@ -74,7 +75,9 @@ bench-quick: deps-bench ## the same in about two minutes, for a first idea
 chaos: deps-test ## real processes, faults at random for CHAOS (10m), histories through porcupine, a table of outages
 	go test ./integration -run 'TestChaos$$' -count=1 -v -timeout 0 -args -chaos $(CHAOS) -chaosseed $(CHAOSSEED)
 
-# Later, when it exists: soak.
+.PHONY: soak
+soak: deps-test ## the same for SOAK (30m) without restarts of the broker, which must not grow
+	go test ./integration -run 'TestChaos$$' -count=1 -v -timeout 0 -args -soak -chaos $(SOAK) -chaosseed $(CHAOSSEED)
 
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code

@@ -18,6 +18,7 @@ import (
 
 var (
 	chaosFor  = flag.Duration("chaos", 20*time.Second, "TestChaos: inject faults for so long")
+	soaking   = flag.Bool("soak", false, "TestChaos: leave the broker alone, and look whether it leaks")
 	chaosSeed = flag.Uint64("chaosseed", 0, "TestChaos: choose the faults by this seed; 0: by the clock")
 )
 
@@ -29,6 +30,7 @@ type chaos struct {
 	links map[string]*badLink
 	tally map[string][]time.Duration // by fault: how long no write was acknowledged, at worst
 	probe *writeProbe
+	sizes []size // of the broker, every second or so
 }
 
 // fault is one way to go wrong; it returns when all is as before, but for what mends itself.
@@ -36,16 +38,18 @@ type fault struct {
 	name   string
 	weight int
 	run    func(*chaos)
+
+	ofBroker bool // it ends the broker's process
 }
 
 var faults = []fault{
-	{"SIGKILL of a node, back empty", 3, func(x *chaos) {
+	{name: "SIGKILL of a node, back empty", weight: 3, run: func(x *chaos) {
 		id := x.spare(2)
 		x.nodes[id].kill()
 		x.wait(300)
 		x.join(id)
 	}},
-	{"two nodes killed", 1, func(x *chaos) {
+	{name: "two nodes killed", weight: 1, run: func(x *chaos) {
 		a, b := x.spare(3), ""
 		for b == "" || b == a {
 			b = x.any()
@@ -56,20 +60,20 @@ var faults = []fault{
 		x.join(a)
 		x.join(b)
 	}},
-	{"SIGSTOP of a node", 3, func(x *chaos) {
+	{name: "SIGSTOP of a node", weight: 3, run: func(x *chaos) {
 		id := x.spare(2)
 		x.nodes[id].pause()
 		x.wait(2500)
 		x.nodes[id].resume()
 	}},
-	{"broker killed, started again", 2, func(x *chaos) {
+	{name: "broker killed, started again", weight: 2, ofBroker: true, run: func(x *chaos) {
 		x.h.roll() // what is under way then has no known outcome: it shall not burden long histories
 		x.broker.kill()
 		x.startBroker()
 		x.h.roll()
 		x.awaitActive()
 	}},
-	{"a node leaves and joins", 2, func(x *chaos) {
+	{name: "a node leaves and joins", weight: 2, run: func(x *chaos) {
 		id := x.spare(2)
 		x.nodes[id].terminate()
 		if code := x.nodes[id].exit(); code != 0 {
@@ -77,31 +81,31 @@ var faults = []fault{
 		}
 		x.join(id)
 	}},
-	{"link held, both ways", 2, func(x *chaos) {
+	{name: "link held, both ways", weight: 2, run: func(x *chaos) {
 		id := x.spare(2)
 		x.links[id].hold(true, true)
 		x.wait(2500)
 		x.links[id].heal()
 	}},
-	{"link held, to the broker", 1, func(x *chaos) {
+	{name: "link held, to the broker", weight: 1, run: func(x *chaos) {
 		id := x.spare(2)
 		x.links[id].hold(true, false)
 		x.wait(2000)
 		x.links[id].heal()
 	}},
-	{"link held, from the broker", 1, func(x *chaos) {
+	{name: "link held, from the broker", weight: 1, run: func(x *chaos) {
 		id := x.spare(2)
 		x.links[id].hold(false, true)
 		x.wait(2000)
 		x.links[id].heal()
 	}},
-	{"link slow", 1, func(x *chaos) {
+	{name: "link slow", weight: 1, run: func(x *chaos) {
 		id := x.spare(2)
 		x.links[id].slow(20 * time.Millisecond)
 		x.wait(1000)
 		x.links[id].heal()
 	}},
-	{"link cut", 2, func(x *chaos) { x.links[x.spare(2)].cut() }},
+	{name: "link cut", weight: 2, run: func(x *chaos) { x.links[x.spare(2)].cut() }},
 }
 
 // any is the name of a node.
@@ -131,7 +135,8 @@ func TestChaos(t *testing.T) {
 	}
 	const nodes, clients = 4, 20
 	x := &chaos{cluster: newCluster(t), links: map[string]*badLink{}, rnd: rand.New(rand.NewPCG(seed, 1)), tally: map[string][]time.Duration{}}
-	x.startBroker("--embedded=false", "--hold-off-max", "1s")
+	// A small window: what it may grow to is no leak.
+	x.startBroker("--embedded=false", "--hold-off-max", "1s", "--window-bytes", "16777216")
 	for i := range nodes {
 		id := nodeName(i + 1)
 		x.links[id] = newBadLink(t, x.cluster, id)
@@ -140,18 +145,22 @@ func TestChaos(t *testing.T) {
 	x.awaitInSync(nodes)
 	x.h = startHistorian(t, x.cluster, clients)
 	x.probe = startWriteProbe(t, x.cluster)
+	kinds := slices.Clone(faults)
+	if *soaking {
+		kinds = slices.DeleteFunc(kinds, func(f fault) bool { return f.ofBroker })
+	}
 	sum := 0
-	for _, f := range faults {
+	for _, f := range kinds {
 		sum += f.weight
 	}
 	injected := 0
 	for began := time.Now(); time.Since(began) < *chaosFor; injected++ {
 		n, i := x.rnd.IntN(sum), 0
-		for n >= faults[i].weight {
-			n -= faults[i].weight
+		for n >= kinds[i].weight {
+			n -= kinds[i].weight
 			i++
 		}
-		f := &faults[i]
+		f := &kinds[i]
 		x.probe.begin()
 		f.run(x)
 		if x.rnd.IntN(2) == 0 { // or the next one comes upon what mends itself
@@ -159,11 +168,17 @@ func TestChaos(t *testing.T) {
 		}
 		x.h.awaitProgress(50)
 		x.tally[f.name] = append(x.tally[f.name], x.probe.worst())
+		if *soaking {
+			x.measure()
+		}
 		if t.Failed() {
 			break
 		}
 	}
 	x.awaitInSync(nodes)
+	if *soaking {
+		x.noLeak()
+	}
 	x.probe.stop()
 	x.h.check()
 	x.awaitLevel()

@@ -42,7 +42,7 @@ func OpenFileStore(dir string) (*FileStore, error) {
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("--state-dir %s is in use by another broker", dir)
+		return nil, fmt.Errorf("--state-dir %s is in use by another broker; end it or choose another directory", dir)
 	}
 	return &FileStore{dir: dir, lock: lock}, nil
 }

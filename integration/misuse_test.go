@@ -35,7 +35,7 @@ func TestWrongUseGetsOneLineThatNamesTheFlag(t *testing.T) {
 		args    []string
 		says    []string // all of them stand in the line
 	}{
-		{"run_broker", free("--listen", busy), []string{"--listen", busy, "in use"}},
+		{"run_broker", free("--listen", busy), []string{"--listen", busy, "another process has this address", "choose a free one"}},
 		{"run_broker", free("--listen", "nonsense"), []string{"--listen", "nonsense"}},
 		{"run_broker", free("--listen", "127.0.0.1:99999"), []string{"--listen", "99999"}},
 		{"run_broker", free("--metrics", busy), []string{"--metrics", busy}},
@@ -45,7 +45,7 @@ func TestWrongUseGetsOneLineThatNamesTheFlag(t *testing.T) {
 		{"run_broker", free("--broker", "foo://x"), []string{"--broker", "foo://x"}},
 		{"run_broker", free("--broker", "nonsense"), []string{"--broker", "nonsense"}},
 		{"run_broker", free("--broker", "ipc://"+strings.Repeat("/long", 40)), []string{"--broker"}},
-		{"run_broker", free("--state-dir", c.stateDir()), []string{"--state-dir", c.stateDir(), "in use"}},
+		{"run_broker", free("--state-dir", c.stateDir()), []string{"--state-dir", c.stateDir(), "in use", "choose another"}},
 		{"run_broker", free("--state-dir", c.dir+"/file"), []string{"--state-dir", "file"}},
 		{"run_broker", free("--ack", "maybe"), []string{"--ack", "maybe"}},
 		{"run_broker", free("--ack", "0"), []string{"--ack"}},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"syscall"
 
 	"brainer/server"
 )
@@ -33,13 +34,13 @@ func (o *options) openDoors(log *slog.Logger) (*doors, error) {
 	var err error
 	if o.listen != "" {
 		if d.plain, err = net.Listen("tcp", o.listen); err != nil {
-			return nil, fmt.Errorf("--listen %s: %w", o.listen, cause(err))
+			return nil, listenError("--listen", o.listen, err)
 		}
 	}
 	if o.tlsListen != "" {
 		if d.encrypted, err = net.Listen("tcp", o.tlsListen); err != nil {
 			d.close()
-			return nil, fmt.Errorf("--tls-listen %s: %w", o.tlsListen, cause(err))
+			return nil, listenError("--tls-listen", o.tlsListen, err)
 		}
 	}
 	return d, nil
@@ -80,7 +81,15 @@ func addrOf(l net.Listener) string {
 	return l.Addr().String()
 }
 
-// cause is the last word of a chain of network errors: "address already in use".
+// listenError says in one line why the flag's address cannot be had, and what to do if it is taken.
+func listenError(flag, addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s %s: another process has this address; end it or choose a free one", flag, addr)
+	}
+	return fmt.Errorf("%s %s: %w", flag, addr, cause(err))
+}
+
+// cause is the last word of a chain of network errors: "permission denied".
 func cause(err error) error {
 	for {
 		next := errors.Unwrap(err)

@@ -152,6 +152,24 @@ func TestFlagsFromAFile(t *testing.T) {
 	}
 }
 
+// TestANodeWithoutABrokerSaysSo: in its log and to brainer-cli, and both are over once there is a broker.
+func TestANodeWithoutABrokerSaysSo(t *testing.T) {
+	c := newCluster(t)
+	n := c.startNode("n1")
+	n.awaitLog(`no broker answers.*broker="?` + c.brokerEndpoint())
+	s := c.nodeStatus("n1").Nodes[0]
+	if s.State != "down" || !strings.Contains(s.Reason, c.brokerEndpoint()) {
+		t.Errorf("its own status: state %q, reason %q", s.State, s.Reason)
+	}
+	c.startBroker("--embedded=false")
+	n.awaitLog(`the broker answers`)
+	c.awaitInSync(1)
+	await(t, "the node to know that it is live", func() (bool, string) {
+		s := c.nodeStatus("n1").Nodes[0]
+		return s.State == "live" && s.Reason == "", s.State + " " + s.Reason
+	})
+}
+
 func TestTwoNodesWithOneID(t *testing.T) {
 	c := startCluster(t, 2)
 	c.do("SET", "k", "v")

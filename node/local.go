@@ -169,7 +169,13 @@ func (n *Node) OwnStatus(keysTotal uint64) op.Status {
 	case s.Loading:
 		x.State = "loading"
 		x.Join = &op.JoinStatus{Phase: "snapshot", KeysDone: int64(s.KeysDone), KeysTotal: int64(keysTotal), EtaSeconds: -1}
-	case !s.InSync:
+	case s.InSync:
+	case n.state.session.Load() == 0:
+		x.State, x.Reason = "down", "no broker answers at "+n.cfg.Broker
+		if n.refused != "" && n.missed == 0 {
+			x.Reason = n.refused
+		}
+	default:
 		x.State = "replay"
 	}
 	return op.Status{State: x.State, Epoch: s.Epoch, Index: s.Position.Index, Safe: s.Safe, NowMs: n.cfg.NowMs(),

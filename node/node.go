@@ -31,6 +31,7 @@ const (
 	takenPerS    = 50 << 20               // bytes; how fast a broker takes in a large answer at least
 	helloWithin  = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
 	reopenEvery  = 100 * time.Millisecond
+	missedTold   = 3 // dials without an answer, after which the log says so
 	refusedEvery = 2 * time.Second
 	leaveWithin  = 2 * time.Second // how long a goodbye waits for its answer
 )
@@ -45,6 +46,7 @@ type Node struct {
 	replica *replica.Replica
 	refused string // the last refusal, so that it is logged once
 	cutOff  string // why the last connection did not come about
+	missed  int    // dials in a row that no broker answered
 	clients map[string]*localClient
 	calls   chan func()
 	leaving bool
@@ -200,6 +202,7 @@ func (n *Node) session(ctx context.Context) error {
 	if err := n.sayHello(ctx, dealer); err != nil {
 		return err
 	}
+	n.answered()
 	n.state.session.Store(id)
 	n.sessions.Add(1)
 	defer n.state.session.Store(0)
@@ -251,6 +254,7 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 			f()
 		case <-time.After(2 * time.Millisecond):
 		case <-timer.C:
+			n.unanswered()
 			return errSession{"the broker does not answer at " + n.cfg.Broker, reopenEvery}
 		case <-ctx.Done():
 			return errDismissed
@@ -267,6 +271,21 @@ func (n *Node) notLetIn(why string) error {
 	}
 	n.cutOff = why
 	return errSession{why, reopenEvery}
+}
+
+// unanswered tells of a broker that is not there, once and not for one that only starts anew.
+func (n *Node) unanswered() {
+	if n.missed++; n.missed == missedTold {
+		n.log.Warn("no broker answers; the node keeps trying", "broker", n.cfg.Broker)
+	}
+}
+
+// answered ends what unanswered told.
+func (n *Node) answered() {
+	if n.missed >= missedTold {
+		n.log.Info("the broker answers", "broker", n.cfg.Broker)
+	}
+	n.missed = 0
 }
 
 // serve moves frames until the session ends. The goroutine waits for the session's socket alone;

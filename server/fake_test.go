@@ -31,6 +31,7 @@ type fakeBackend struct {
 	each    func(*op.Op)           // when set, called for every Op before it runs
 	drop    func(*op.Op) bool      // when set, says whose reply is not kept
 	holding atomic.Bool
+	busy    atomic.Bool // TrySubmit is refused
 
 	nodes atomic.Int32 // 1 or 2, in Status
 
@@ -68,6 +69,9 @@ func watchName(db int, key []byte) string { return string(rune(db)) + string(key
 func (b *fakeBackend) Submit(batch *op.Batch) { b.in <- batch }
 
 func (b *fakeBackend) TrySubmit(batch *op.Batch) bool {
+	if b.busy.Load() {
+		return false
+	}
 	select {
 	case b.in <- batch:
 		return true

@@ -1,9 +1,13 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
+
+	"brainer/internal/op"
 )
 
 // What epoll says of a client while a goroutine has it, it does not say again.
@@ -51,4 +55,24 @@ func TestAnEndThatIsToldBeforeTheReturnToTheLoopIsSeen(t *testing.T) {
 	answered()
 	answered()
 	s.workUntil(t, "the client gone", func() bool { return s.Connected() == 0 })
+}
+
+func TestATurnThatTheBackendHadNoRoomForIsMarkedAnew(t *testing.T) {
+	s := startServer(t, nil)
+	c := s.dial(t)
+	s.backend.busy.Store(true)
+	reads := 0
+	s.backend.drop = func(o *op.Op) bool {
+		if o.Kind == op.Read {
+			reads++
+		}
+		return o.Kind == op.Read && o.Again && reads > 1
+	}
+	for n := 1; n <= 3; n++ {
+		reads = 0
+		got, err := c.Send([]byte(strings.Repeat("GET k\r\n", turnOpsFirst)+"INCR n\r\nGET n\r\n"), turnOpsFirst+2)
+		if want := strings.Repeat("$-1\r\n", turnOpsFirst) + fmt.Sprintf(":%d\r\n$1\r\n%d\r\n", n, n); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got[len(got)-min(len(got), 30):], err)
+		}
+	}
 }

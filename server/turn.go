@@ -234,10 +234,14 @@ func (c *client) account(now time.Time) {
 	}
 }
 
-// markAgain allows the reads behind which nothing is ordered to be asked again.
+// markAgain allows the reads behind which nothing is ordered to be asked again, and no others: some may
+// have been marked when there was no room for the turn, and it has grown since.
 func (t *turn) markAgain() {
-	for i := len(t.batch.Ops) - 1; i >= 0 && t.batch.Ops[i].Kind == op.Read; i-- {
-		t.batch.Ops[i].Again = true
+	last := true
+	for i := len(t.batch.Ops) - 1; i >= 0; i-- {
+		o := &t.batch.Ops[i]
+		last = last && o.Kind == op.Read
+		o.Again = last
 	}
 }
 

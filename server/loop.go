@@ -313,7 +313,10 @@ func (l *Loop) finish(c *client) {
 		return
 	}
 	c.conclude()
-	if c.out.flush() != nil || len(at.sock.rest) > 0 || l.srv.draining.Load() {
+	failed := c.out.flush() != nil
+	kept := len(at.sock.rest)
+	l.srv.stats.outputBytes.Add(-uint64(kept)) // counted when it is sent
+	if failed || kept > 0 || l.srv.draining.Load() {
 		l.detach(c)
 	}
 }

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"brainer/internal/op"
 )
@@ -74,5 +76,30 @@ func TestATurnThatTheBackendHadNoRoomForIsMarkedAnew(t *testing.T) {
 		if want := strings.Repeat("$-1\r\n", turnOpsFirst) + fmt.Sprintf(":%d\r\n$1\r\n%d\r\n", n, n); err != nil || string(got) != want {
 			t.Fatalf("%q, %v", got[len(got)-min(len(got), 30):], err)
 		}
+	}
+}
+
+func TestWhatASlowReaderIsSentIsCountedOnce(t *testing.T) {
+	s := startServer(t, nil)
+	s.dial(t).Do("SET", "k", strings.Repeat("x", 200))
+	before := s.Counters().OutputBytes
+	conn := s.raw(t)
+	const n = 60_000
+	go func() { _, _ = conn.Write(bytes.Repeat([]byte("GET k\r\n"), n)) }()
+	// It begins to read when the server can send no more: nothing has been sent for a while.
+	sent, since := before, time.Now()
+	await(t, "full buffers", func() bool {
+		if now := s.Counters().OutputBytes; now != sent {
+			sent, since = now, time.Now()
+		}
+		return sent > before && time.Since(since) > 100*time.Millisecond
+	})
+	const size = n * (200 + len("$200\r\n") + len("\r\n"))
+	if _, err := io.CopyN(io.Discard, conn, int64(size)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "all counted", func() bool { return s.Counters().OutputBytes-before >= uint64(size) })
+	if got := s.Counters().OutputBytes - before; got != uint64(size) {
+		t.Errorf("%d bytes counted, %d sent", got, size)
 	}
 }

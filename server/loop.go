@@ -60,6 +60,7 @@ type looped struct {
 	// From the loop to the goroutine that takes over.
 	held      resp.Command // which it has to execute first, if it has arguments
 	unsettled bool         // its batch is done, the replies are not written
+	failed    error        // it only has to end the client
 
 	easyTurns int // the goroutine's
 }
@@ -180,8 +181,7 @@ func (l *Loop) guard(c *client, f func(*client)) {
 			l.srv.stats.panics.Add(1)
 			l.srv.log.Error("panic on a connection, closing it", "client", c.id, "panic", p, "stack", string(debug.Stack()))
 			_ = c.conn.Close()
-			c.turn.init()
-			c.loop.held, c.loop.unsettled = resp.Command{}, false
+			c.loop.failed = fmt.Errorf("server: panic on connection %d: %v", c.id, p)
 			l.detach(c)
 		}
 	}()
@@ -381,8 +381,8 @@ func (c *client) giveBack() {
 // resume does what the loop has left to do.
 func (c *client) resume() error {
 	at := &c.loop
-	if at.sock == nil {
-		return nil
+	if at.sock == nil || at.failed != nil {
+		return at.failed
 	}
 	if rest := at.sock.rest; len(rest) > 0 {
 		at.sock.rest = nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"brainer/internal/command"
 	"brainer/internal/op"
 )
 
@@ -101,5 +102,34 @@ func TestWhatASlowReaderIsSentIsCountedOnce(t *testing.T) {
 	await(t, "all counted", func() bool { return s.Counters().OutputBytes-before >= uint64(size) })
 	if got := s.Counters().OutputBytes - before; got != uint64(size) {
 		t.Errorf("%d bytes counted, %d sent", got, size)
+	}
+}
+
+// brokenObserver panics once it is told of a command that failed.
+type brokenObserver struct{}
+
+func (brokenObserver) Observe(_ *command.Command, _, failed int, _ float64) {
+	if failed > 0 {
+		panic("planted")
+	}
+}
+
+func TestAPanicEndsItsConnectionAndNoOther(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Observer = brokenObserver{} })
+	other := s.dial(t)
+	other.Do("SET", "k", "text")
+	conn := s.raw(t)
+	sets := strings.Repeat("SET k2 y\r\n", 10*turnOpsMax)
+	go func() { _, _ = io.WriteString(conn, "INCR k\r\n"+sets) }()
+	_, _ = io.Copy(io.Discard, conn) // closed, or reset
+	await(t, "gone", func() bool { return s.Connected() == 1 })
+	if n := s.Counters().Panics; n != 1 {
+		t.Errorf("%d panics", n)
+	}
+	if got := string(other.Do("GET", "k")); got != "$4\r\ntext\r\n" {
+		t.Error(got)
+	}
+	if got := s.Counters().Commands; got > 2+turnOpsFirst {
+		t.Errorf("%d commands executed", got)
 	}
 }

@@ -368,10 +368,10 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			continue
 		}
 		b.idle.Store(b.core.Idle() && len(b.clients.blocked) == 0)
-		if held {
-			b.hold.Reset(gatherUs * time.Microsecond)
-		}
 		if b.fallAsleep() {
+			if held { // set behind it: its kick wakes nobody who is awake
+				b.hold.Reset(gatherUs * time.Microsecond)
+			}
 			return false
 		}
 	}

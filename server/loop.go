@@ -17,8 +17,8 @@ import (
 
 const (
 	loopEvents    = 128      // taken from epoll at once
-	loopClients   = 128      // that are answered, that are taken in and that go on, before the owner looks elsewhere
-	loopRounds    = 4        // reads and turns of one client before others have theirs
+	loopClients   = 128      // that are answered, and that are taken in, before the owner looks elsewhere
+	loopRounds    = 4        // reads and turns of one client, after which a goroutine has it
 	loopReplyMax  = 64 << 10 // more is written by a goroutine
 	loopEasyTurns = 8        // of a client in a goroutine, after which it comes back to the loop
 )
@@ -41,10 +41,10 @@ type Loop struct {
 
 	// The owner's.
 	clients map[int32]*client
-	more    []*client // they had their rounds, and others come first
 	events  [loopEvents]unix.EpollEvent
-	taken   [4][]*client
+	taken   [3][]*client
 	sweptAt time.Time
+	drained bool // all that nothing is under way for were let go
 }
 
 // looped is a client's place in the loop. The owner of the loop owns it.
@@ -53,7 +53,6 @@ type looped struct {
 	detached bool // a goroutine has the client
 	flying   bool // its batch is with the backend
 	news     bool // there may be something to read
-	queued   bool // in Loop.more
 	ends     bool // epoll has told of the end, behind what is to be read, and will not again
 	onDone   func()
 
@@ -82,11 +81,11 @@ func (s *Server) NewLoop(wake func()) (*Loop, error) {
 // Descriptor is readable when Work has something to read.
 func (l *Loop) Descriptor() int { return l.ep }
 
-// Pending reports whether Work has something to do that Descriptor does not tell. The owner asks.
+// Pending reports whether Work has something to do that Descriptor does not tell.
 func (l *Loop) Pending() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.answered)+len(l.added)+len(l.gone)+len(l.more) > 0
+	return len(l.answered)+len(l.added)+len(l.gone) > 0
 }
 
 // Close is called when Work is called no more; the clients have gone then.
@@ -116,8 +115,7 @@ func (l *Loop) Work() bool {
 	t[1] = takeSome(t[1], &l.added)
 	t[2], l.gone = l.gone, t[2][:0] // all: a descriptor that was given back may be one of added's
 	l.mu.Unlock()
-	t[3] = takeSome(t[3], &l.more)
-	worked := len(t[0])+len(t[1])+len(t[2])+len(t[3]) > 0
+	worked := len(t[0])+len(t[1])+len(t[2]) > 0
 	for _, c := range t[2] {
 		if fd := int32(c.loop.sock.fd); l.clients[fd] == c {
 			delete(l.clients, fd)
@@ -128,11 +126,6 @@ func (l *Loop) Work() bool {
 	}
 	for _, c := range t[1] {
 		l.guard(c, l.adopt)
-	}
-	for _, c := range t[3] {
-		if c.loop.queued = false; !c.loop.detached {
-			l.guard(c, l.advance)
-		}
 	}
 	for i := range t {
 		clear(t[i])
@@ -215,10 +208,7 @@ func (l *Loop) advance(c *client) {
 	at := &c.loop
 	for round := 0; !at.flying && !at.detached; round++ {
 		if round == loopRounds {
-			if !at.queued {
-				at.queued = true
-				l.more = append(l.more, c)
-			}
+			l.detach(c) // it sends without end what the loop answers alone, or large arguments
 			return
 		}
 		if l.takeCommands(c) {
@@ -336,14 +326,14 @@ func (l *Loop) detach(c *client) {
 func (l *Loop) sweep() {
 	draining := l.srv.draining.Load()
 	idle := time.Duration(l.srv.settings.idleTimeoutS.Load()) * time.Second
-	if !draining && idle == 0 || len(l.clients) == 0 {
+	if l.drained || !draining && idle == 0 {
 		return
 	}
 	now := time.Now()
 	if now.Sub(l.sweptAt) < time.Second && !draining {
 		return
 	}
-	l.sweptAt = now
+	l.sweptAt, l.drained = now, draining // who comes later, or flies, looks at draining then
 	for _, c := range l.clients {
 		switch {
 		case c.loop.detached || c.loop.flying:

@@ -579,5 +579,8 @@ func (b *Broker) stop() {
 	close(b.ended)
 }
 
+// Close lets go of the endpoint of a broker that does not Run; after Run there is nothing left to do.
+func (b *Broker) Close() { b.router.Close() }
+
 // AlsoBind gives the endpoint a further name inside the process. Call it before Run.
 func (b *Broker) AlsoBind(endpoint string) error { return b.router.AlsoBind(endpoint) }

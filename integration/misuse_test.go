@@ -85,6 +85,28 @@ func TestWrongUseGetsOneLineThatNamesTheFlag(t *testing.T) {
 	c.do("SET", "still", "here")
 }
 
+// TestADaemonThatCannotStartLeavesNoSocketFile: brainer-cli's completion would offer it.
+func TestADaemonThatCannotStartLeavesNoSocketFile(t *testing.T) {
+	c := newCluster(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	path := filepath.Join(c.dir, "s")
+	for program, args := range map[string][]string{
+		"run_broker": {"--listen", "127.0.0.1:0", "--broker", "ipc://" + path, "--state-dir", c.stateDir()},
+		"run_node":   {"--node-endpoint", "ipc://" + path, "--broker", c.brokerEndpoint()},
+	} {
+		out, code := run(t, binary(program), append(args, "--metrics", taken.Addr().String())...)
+		if code != 1 || !strings.Contains(out, "--metrics") {
+			t.Errorf("%s: exit code %d, %q", program, code, out)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s left %s", program, path)
+			os.Remove(path)
+		}
+	}
+}
+
 // withoutLog leaves out what a daemon logged before it found out.
 func withoutLog(out string) string {
 	lines := slices.DeleteFunc(strings.Split(out, "\n"), func(l string) bool { return strings.HasPrefix(l, "time=") })

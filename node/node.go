@@ -110,6 +110,13 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// Close lets go of the own endpoint of a node that does not Run; after Run there is nothing left to do.
+func (n *Node) Close() {
+	if n.own != nil {
+		n.own.Close()
+	}
+}
+
 // Endpoint is where the node's own ROUTER is bound, "" without one.
 func (n *Node) Endpoint() string {
 	if n.own == nil {
@@ -141,11 +148,7 @@ func (n *Node) Status() (s replica.Status, ok bool) {
 
 // Run serves until ctx ends; then it says goodbye, and waits for a moment to be let go.
 func (n *Node) Run(ctx context.Context) error {
-	defer func() {
-		if n.own != nil {
-			n.own.Close()
-		}
-	}()
+	defer n.Close()
 	for {
 		err := n.session(ctx)
 		var over errSession

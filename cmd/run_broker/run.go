@@ -78,6 +78,7 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
+	defer b.Close()
 	if o.embedded { // while nobody else uses the socket
 		if err := b.AlsoBind(embeddedEndpoint); err != nil {
 			return err

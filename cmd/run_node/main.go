@@ -123,6 +123,7 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
+	defer n.Close()
 	metricsAddr, stopMetrics, err := o.serveMetrics(n, log)
 	if err != nil {
 		return err

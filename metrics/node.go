@@ -15,6 +15,8 @@ type NodeStatus struct {
 	BusySeconds    float64 // of the entry that is being applied; 0 when none is
 	Keys           int64
 	UsedMemory     int64
+	IDs            int64  // outcomes of writes with an id that are kept
+	IDsAnswered    uint64 // writes that were answered with one
 
 	// While a snapshot is loaded, else 0.
 	LoadKeysDone, LoadKeysTotal int64

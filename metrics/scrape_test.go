@@ -20,7 +20,7 @@ func busy() op.Status {
 		Resends: 2, ReadsRerouted: 5, DigestMismatches: 1, ResumesTotal: 6, SnapshotsTotal: 7,
 		NodesEvicted: map[string]uint64{"heartbeat": 2, "disconnected": 1},
 		Nodes: []op.NodeStatus{
-			{ID: "n1", State: "live", Up: true, InSync: true, HeartbeatAge: 0.05, Applied: 1195, LagEntries: 5, LagSeconds: 0.001, InflightBytes: 900, Keys: 77, UsedMemory: 7000},
+			{ID: "n1", State: "live", Up: true, InSync: true, HeartbeatAge: 0.05, Applied: 1195, LagEntries: 5, LagSeconds: 0.001, InflightBytes: 900, Keys: 77, UsedMemory: 7000, IDs: 5, IDsAnswered: 6},
 			{ID: "n2", State: "loading", Up: true, Join: &op.JoinStatus{Phase: "snapshot", Donor: "n1",
 				KeysDone: 10, KeysTotal: 77, BytesDone: 1000, BytesTotal: 7700, EntriesBehind: 30, EtaSeconds: 1.5}},
 			{ID: "n3", State: "down", HeartbeatAge: 60},
@@ -47,7 +47,7 @@ func busyFrontEnd() FrontEnd {
 
 func busyNode() NodeStatus {
 	return NodeStatus{ID: "n1", Session: "loading", Sessions: 2, Epoch: 3, Applied: 5, EntriesApplied: 6, Reads: 7,
-		CommandPanics: 1, BusySeconds: 0.5, Keys: 8, UsedMemory: 9, LoadKeysDone: 1, LoadKeysTotal: 2, LoadBytesDone: 3}
+		CommandPanics: 1, BusySeconds: 0.5, Keys: 8, UsedMemory: 9, IDs: 3, IDsAnswered: 4, LoadKeysDone: 1, LoadKeysTotal: 2, LoadBytesDone: 3}
 }
 
 func scrapeBroker(t testing.TB, b *Broker, s op.Status) string {

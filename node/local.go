@@ -164,7 +164,7 @@ func (n *Node) OwnStatus(keysTotal uint64) op.Status {
 	s := n.replica.Status()
 	x := op.NodeStatus{ID: s.NodeID, Endpoint: n.Endpoint(), Incarnation: n.cfg.Replica.Incarnation, DataID: s.DataID,
 		Up: true, InSync: s.InSync, Embedded: n.cfg.Replica.Embedded, Applied: s.Position.Index, Keys: s.Keys,
-		UsedMemory: s.UsedBytes, State: "live"}
+		UsedMemory: s.UsedBytes, IDs: s.IDs, IDsAnswered: s.IDsAnswered, State: "live"}
 	switch {
 	case s.Loading:
 		x.State = "loading"

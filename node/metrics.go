@@ -14,7 +14,7 @@ func (n *Node) Metrics() metrics.NodeStatus {
 	}
 	m := metrics.NodeStatus{ID: s.NodeID, Session: "replay", Sessions: n.sessions.Load(), Epoch: s.Epoch,
 		Applied: s.Position.Index, EntriesApplied: s.EntriesApplied, Reads: s.Reads, CommandPanics: s.Faults,
-		Keys: s.Keys, UsedMemory: s.UsedBytes, LoadKeysDone: int64(s.KeysDone), LoadKeysTotal: int64(s.KeysTotal),
+		Keys: s.Keys, UsedMemory: s.UsedBytes, IDs: s.IDs, IDsAnswered: s.IDsAnswered, LoadKeysDone: int64(s.KeysDone), LoadKeysTotal: int64(s.KeysTotal),
 		LoadBytesDone: int64(s.BytesDone)}
 	switch {
 	case s.Loading:

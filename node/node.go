@@ -62,6 +62,8 @@ type shared struct {
 	session, epoch atomic.Uint64
 	applied, turn  atomic.Uint64
 	keys, used     atomic.Int64
+	ids            atomic.Int64
+	idsAnswered    atomic.Uint64
 	deadlineMs     atomic.Int64
 	stepBeganNs    atomic.Int64  // 0: idle
 	progress       atomic.Uint64 // entries and reads executed
@@ -443,6 +445,8 @@ func (n *Node) publish() {
 	s.turn.Store(b.Turn)
 	s.keys.Store(b.Keys)
 	s.used.Store(b.UsedBytes)
+	s.ids.Store(b.IDs)
+	s.idsAnswered.Store(b.IDsAnswered)
 	s.deadlineMs.Store(n.replica.NextDeadlineMs())
 	_, epoch := n.replica.Session()
 	s.epoch.Store(epoch)
@@ -559,7 +563,8 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	s := &n.state
 	now := time.Now()
-	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load()}
+	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load(),
+		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load()}
 	if began := s.stepBeganNs.Load(); began > 0 {
 		m.BusyMs = uint32((now.UnixNano()-max(began, movedNs))/1e6) + 1
 	}

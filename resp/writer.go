@@ -188,3 +188,39 @@ func AppendCommand(b []byte, args ...[]byte) []byte {
 	}
 	return b
 }
+
+// Reply writes a decoded reply anew, in this writer's version.
+func (w *Writer) Reply(r Reply) {
+	switch r.Kind {
+	case SimpleKind:
+		w.Simple(string(r.Str))
+	case ErrorKind:
+		w.Error(string(r.Str))
+	case IntKind:
+		w.Int(r.Int)
+	case NullKind:
+		w.Null()
+	case BoolKind:
+		w.Bool(r.Int == 1)
+	case DoubleKind:
+		w.Double(r.Double)
+	case VerbatimKind:
+		w.Verbatim("txt", string(r.Str))
+	case ArrayKind, SetKind, PushKind, MapKind:
+		switch r.Kind {
+		case SetKind:
+			w.Set(len(r.Elems))
+		case MapKind:
+			w.Map(len(r.Elems) / 2)
+		case PushKind:
+			w.Push(len(r.Elems))
+		default:
+			w.Array(len(r.Elems))
+		}
+		for _, e := range r.Elems {
+			w.Reply(e)
+		}
+	default: // a string, or a number that is none in RESP2
+		w.Bulk(r.Str)
+	}
+}

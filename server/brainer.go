@@ -73,14 +73,16 @@ func brainerAck(c *client, args [][]byte, w *resp.Writer) {
 
 // with is what stands between BRAINER WITH and the command.
 type with struct {
-	ack  op.Ack
-	rest [][]byte
+	ack    op.Ack
+	client []byte // of ID; empty: none
+	number uint64
+	rest   [][]byte
 }
 
 // parseWith reads args of BRAINER WITH; text is of the error if there is one.
 func parseWith(args [][]byte) (p with, text string) {
 	rest := args[2:]
-	hasAck, hasID := false, false
+	hasAck := false
 	for len(rest) > 0 {
 		switch {
 		case equalFold(rest[0], "ack"):
@@ -96,27 +98,23 @@ func parseWith(args [][]byte) (p with, text string) {
 			}
 			hasAck, p.ack, rest = true, rule, rest[2:]
 		case equalFold(rest[0], "id"):
-			if hasID {
+			if p.client != nil {
 				return p, errWithTwice
 			}
-			if len(rest) < 3 || len(rest[1]) == 0 {
+			if len(rest) < 3 || len(rest[1]) == 0 || len(rest[1]) > op.ClientBytesMax {
 				return p, errWithIDRange
 			}
-			if _, err := strconv.ParseUint(string(rest[2]), 10, 64); err != nil {
+			number, err := strconv.ParseUint(string(rest[2]), 10, 64)
+			if err != nil {
 				return p, errWithIDRange
 			}
-			hasID, rest = true, rest[3:]
+			p.client, p.number, rest = rest[1], number, rest[3:]
 		case equalFold(rest[0], "brainer") && len(rest) > 1 && equalFold(rest[1], "with"):
 			return p, errWithNested
-		case hasID:
-			return p, errWithID
 		default:
 			p.rest = rest
 			return p, ""
 		}
-	}
-	if hasID {
-		return p, errWithID
 	}
 	return p, errWithMissing
 }
@@ -163,15 +161,23 @@ func writeOutcome(w *resp.Writer, text string) {
 	w.OK()
 }
 
-// brainerWith runs one command under another rule.
+// brainerWith runs one command under another rule, or under an id.
 func brainerWith(c *client, args [][]byte, _ *resp.Writer) {
 	p, text := parseWith(args)
 	if text != "" {
 		c.reject(c.row, text)
 		return
 	}
+	if row := c.srv.table.Find(p.rest); p.client != nil && row != nil && row.Name != "exec" &&
+		(row.Flags&command.Write == 0 || row.Flags&command.Server != 0) {
+		c.reject(row, errWithIDWrite)
+		return
+	}
 	c.withAck, c.lasting = p.ack, false
 	from := len(c.turn.scratch)
+	c.turn.scratch = append(c.turn.scratch, p.client...)
+	c.withClient, c.withNumber = c.turn.scratch[from:len(c.turn.scratch):len(c.turn.scratch)], p.number
+	from = len(c.turn.scratch)
 	c.turn.scratch = resp.AppendCommand(c.turn.scratch, p.rest...)
 	c.command(p.rest, c.turn.scratch[from:len(c.turn.scratch):len(c.turn.scratch)])
 }

@@ -62,6 +62,9 @@ type client struct {
 	lasting   bool   // the bytes of the command at hand outlive it
 	withAck   op.Ack // of the command at hand, from BRAINER WITH; AckDefault: none
 
+	withClient []byte // its id, from BRAINER WITH ID; empty: none
+	withNumber uint64
+
 	row        *command.Command // the server's own command at hand
 	closeAfter bool             // close once the turn is answered
 	readArmed  bool             // a read deadline is set

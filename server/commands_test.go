@@ -31,6 +31,77 @@ func checkReplies(t *testing.T, c *redistest.Client, lines string) {
 	}
 }
 
+// The id travels with what is ordered, whatever else stands in BRAINER WITH, and with nothing else.
+func TestBrainerWithID(t *testing.T) {
+	s := startServer(t, nil)
+	var mu sync.Mutex
+	var ids []string
+	s.backend.each = func(o *op.Op) {
+		mu.Lock()
+		defer mu.Unlock()
+		if o.Kind == op.Write || o.Kind == op.Txn || len(o.Client) > 0 {
+			ids = append(ids, fmt.Sprintf("%s %d %d", o.Client, o.Number, o.Ack))
+		}
+	}
+	c := s.dial(t)
+	checkReplies(t, c, `
+BRAINER WITH ID me 7 INCR n => :1\r\n
+BRAINER WITH ID me 18446744073709551615 ACK 2 INCR n => :2\r\n
+BRAINER WITH ACK primary ID other 0 INCR n => :3\r\n
+INCR n => :4\r\n
+MULTI => +OK\r\n
+INCR n => +QUEUED\r\n
+TIME => +QUEUED\r\n
+BRAINER WITH ID me 8 INCR n => -ERR Command not allowed inside a transaction\r\n
+DISCARD => +OK\r\n
+MULTI => +OK\r\n
+INCR n => +QUEUED\r\n
+BRAINER WITH ID me 9 EXEC => *1\r\n:5\r\n
+INCR n => :6\r\n
+`)
+	all, err := c.Send(append(scriptCommand("BRAINER WITH ID a 1 INCR n"), scriptCommand("BRAINER WITH ID bb 2 INCR n")...), 2)
+	if err != nil || string(all) != ":7\r\n:8\r\n" {
+		t.Errorf("%q %v", all, err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	want := "me 7 0|me 18446744073709551615 2|other 0 -2| 0 0|me 9 0| 0 0|a 1 0|bb 2 0"
+	if got := strings.Join(ids, "|"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// What an id cannot be given to is refused before it is ordered.
+func TestBrainerWithIDIsForWrites(t *testing.T) {
+	s := startServer(t, nil)
+	ordered := 0
+	s.backend.each = func(o *op.Op) { ordered++ }
+	c := s.dial(t)
+	const notData = "-ERR BRAINER WITH ID is for commands that change data, and EXEC: others may simply be sent again\\r\\n"
+	checkReplies(t, c, strings.NewReplacer("NOTDATA", notData).Replace(`
+BRAINER WITH ID me 1 GET k => NOTDATA
+BRAINER WITH ID me 1 PING => NOTDATA
+BRAINER WITH ID me 1 PUBLISH c m => NOTDATA
+BRAINER WITH ID me 1 SET k => -ERR wrong number of arguments for 'set' command\r\n
+BRAINER WITH ID me 1 NOSUCH => -ERR unknown command 'NOSUCH', with args beginning with: \r\n
+BRAINER WITH ID me 1 EXEC => -ERR EXEC without MULTI\r\n
+MULTI => +OK\r\n
+SET k v => +QUEUED\r\n
+PUBLISH c m => +QUEUED\r\n
+BRAINER WITH ID me 1 EXEC => -EXECABORT Transaction discarded because of: BRAINER WITH ID cannot be given to a transaction with PUBLISH or SUBSCRIBE: who receives is not data\r\n
+MULTI => +OK\r\n
+TIME => +QUEUED\r\n
+BRAINER WITH ID me 1 EXEC => -EXECABORT Transaction discarded because of: BRAINER WITH ID is for commands that change data, and EXEC: others may simply be sent again\r\n
+EXEC => -ERR EXEC without MULTI\r\n
+`))
+	long := strings.Repeat("x", 65)
+	checkReplies(t, c, "BRAINER WITH ID "+long+" 1 INCR n => -ERR the ID of BRAINER WITH is a client name of at most 64 bytes and a number\\r\\n")
+	checkReplies(t, c, `BRAINER WITH ID `+long[1:]+` 1 INCR n => :1\r\n`)
+	if ordered != 1 {
+		t.Errorf("%d were ordered", ordered)
+	}
+}
+
 func TestBrainerAckAndWith(t *testing.T) {
 	s := startServer(t, nil)
 	var mu sync.Mutex
@@ -71,9 +142,11 @@ BRAINER WITH ACK => -ERR the acknowledgement rule is all, primary or a number of
 BRAINER WITH ACK all => -ERR BRAINER WITH needs a command\r\n
 BRAINER WITH ACK all ACK all PING => -ERR BRAINER WITH takes ACK and ID once each\r\n
 BRAINER WITH ACK all BRAINER WITH PING => -ERR BRAINER WITH cannot be nested\r\n
-BRAINER WITH ID me 7 SET k v => -ERR BRAINER WITH ID is not supported yet\r\n
-BRAINER WITH ID me 7 ACK all SET k v => -ERR BRAINER WITH ID is not supported yet\r\n
-BRAINER WITH ID me x SET k v => -ERR the ID of BRAINER WITH is a client name and a number\r\n
+BRAINER WITH ACK all ID me 7 ID me 8 PING => -ERR BRAINER WITH takes ACK and ID once each\r\n
+BRAINER WITH ID me => -ERR the ID of BRAINER WITH is a client name of at most 64 bytes and a number\r\n
+BRAINER WITH ID me 7 => -ERR BRAINER WITH needs a command\r\n
+BRAINER WITH ID me x SET k v => -ERR the ID of BRAINER WITH is a client name of at most 64 bytes and a number\r\n
+BRAINER WITH ID me -1 SET k v => -ERR the ID of BRAINER WITH is a client name of at most 64 bytes and a number\r\n
 BRAINER NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try BRAINER HELP.\r\n
 RESET => +RESET\r\n
 SET k v => +OK\r\n

@@ -75,6 +75,7 @@ func (c *client) begin(cmd resp.Command) {
 	c.turn.begin()
 	c.replySkip, c.replySkipNext = c.replySkipNext, false
 	c.withAck, c.lasting = op.AckDefault, cmd.Lasting
+	c.withClient, c.withNumber = nil, 0
 }
 
 // command is dispatch for a command that may have come inside BRAINER WITH.
@@ -149,6 +150,7 @@ func (c *client) forward(row *command.Command, args [][]byte, raw []byte) {
 	o := c.newOp(op.Read, raw)
 	if row.Flags&command.Write != 0 {
 		o.Kind, o.Ack, o.Lasting = op.Write, c.ackRule(), c.lasting
+		o.Client, o.Number = c.withClient, c.withNumber
 	}
 	o.Keyless = row.Flags&command.Keyless != 0
 	o.Keys = c.hashKeys(row, c.db, args)

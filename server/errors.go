@@ -1,6 +1,10 @@
 package server
 
-import "fmt"
+import (
+	"fmt"
+
+	"brainer/internal/op"
+)
 
 // Every error text of the server's own that a client can see; those of executing a command are
 // package command's, those of the order the broker's.
@@ -41,9 +45,11 @@ const (
 	errWithTwice    = "ERR BRAINER WITH takes ACK and ID once each"
 	errWithNested   = "ERR BRAINER WITH cannot be nested"
 	errWithMissing  = "ERR BRAINER WITH needs a command"
-	errWithID       = "ERR BRAINER WITH ID is not supported yet"
-	errWithIDRange  = "ERR the ID of BRAINER WITH is a client name and a number"
+	errWithIDWrite  = "ERR BRAINER WITH ID is for commands that change data, and EXEC: others may simply be sent again"
+	errWithIDOrder  = "ERR BRAINER WITH ID cannot be given to a transaction with PUBLISH or SUBSCRIBE: who receives is not data"
 )
+
+var errWithIDRange = fmt.Sprintf("ERR the ID of BRAINER WITH is a client name of at most %d bytes and a number", op.ClientBytesMax)
 
 func errSubscriberMode(name string) string {
 	return "ERR Can't execute '" + name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"

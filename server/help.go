@@ -101,8 +101,10 @@ var (
 	brainerHelp = helpText{"BRAINER", []string{
 		"ACK [ALL|PRIMARY|<nodes>]",
 		"    Set when this connection's writes are acknowledged, or show it.",
-		"WITH [ACK ALL|PRIMARY|<nodes>] <command> [<arg> ...]",
-		"    Run one command under another acknowledgement rule.",
+		"WITH [ACK ALL|PRIMARY|<nodes>] [ID <client> <number>] <command> [<arg> ...]",
+		"    Run one command under another acknowledgement rule, or a write (or EXEC)",
+		"    under an id: sent again with the same id it is not run again, its first",
+		"    reply is given; an older number of the client is refused.",
 		"FORGET <node>",
 		"    Drop a node that is not coming back from the lists and the metrics.",
 		"NODES",

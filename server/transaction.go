@@ -159,6 +159,10 @@ func exec(c *client, _ [][]byte, w *resp.Writer) {
 		w.Array(0)
 		return
 	}
+	if text := c.idRefused(); text != "" {
+		c.reject(c.row, text)
+		return
+	}
 	before := c.session
 	row := c.row
 	c.inExec = true
@@ -178,6 +182,7 @@ func exec(c *client, _ [][]byte, w *resp.Writer) {
 
 	o := c.newOp(op.Txn, tx.body)
 	o.Ack = c.ackRule()
+	o.Client, o.Number = c.withClient, c.withNumber
 	o.Keys, o.Keyless = tx.keys, tx.keyless
 	if c.watching {
 		o.Token = c.id
@@ -215,6 +220,22 @@ func (c *client) execNeedsSettled() bool {
 		}
 	}
 	return false
+}
+
+// idRefused says why the transaction at hand cannot have the id that EXEC came with, "" when it can.
+func (c *client) idRefused() string {
+	if len(c.withClient) == 0 {
+		return ""
+	}
+	for _, q := range c.tx.queue {
+		if rule := c.srv.handlers[q.row].inMulti; q.own && (rule == ordered || rule == atExec) {
+			return errWithIDOrder
+		}
+	}
+	if c.tx.data == 0 && !c.watching {
+		return errWithIDWrite
+	}
+	return ""
 }
 
 // execSucceeded says whether EXEC's reply is that of a transaction that took place.

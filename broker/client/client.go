@@ -2,8 +2,9 @@
 // Redis protocol (redis://, with TLS rediss://): Connect, Set, Get, Remove, Do, Close. Either way the bytes are those of
 // Redis, so every command works and AUTH, SELECT and HELLO hold for the connection.
 //
-// It never repeats a command that may have been applied; Uncertain tells those failures apart.
-// Retrying, pooling and pipelines are left to its users and to the Redis libraries. Unlike the rest
+// It never repeats a command that may have been applied; Uncertain tells those failures apart. DoOnce, and
+// with WithRetries Set and Remove, repeat writes with an id, under which they are applied once.
+// Retrying what else there is, pooling and pipelines are left to its users and to the Redis libraries. Unlike the rest
 // of the broker's packages it needs libzmq, so that Connect("ipc:///tmp/broker.sock") just works.
 package client
 
@@ -40,11 +41,14 @@ type Client struct {
 	db                      int
 	keyFile, serverKeyFile  string
 	tls                     *tls.Config
+	retries                 bool
 
 	turn   chan struct{} // holds a token while a call is under way; what follows belongs to that call
 	stream stream        // nil: not connected
 	buf    []byte        // received and not taken yet
 	closed bool
+	id     string // of DoOnce; drawn when it is first needed
+	number uint64 // of the last DoOnce
 }
 
 // stream is a connection that moves the bytes of commands and replies.
@@ -141,7 +145,7 @@ func (c *Client) SetContext(ctx context.Context, key string, value []byte, optio
 	if err != nil {
 		return err
 	}
-	_, err = c.DoContext(ctx, args...)
+	_, err = c.write(ctx, args...)
 	return err
 }
 
@@ -189,7 +193,7 @@ func (c *Client) Remove(key string) (existed bool, err error) {
 
 // RemoveContext is Remove within a context.
 func (c *Client) RemoveContext(ctx context.Context, key string) (existed bool, err error) {
-	reply, err := c.DoContext(ctx, "DEL", key)
+	reply, err := c.write(ctx, "DEL", key)
 	return reply.Int == 1, err
 }
 

@@ -43,10 +43,15 @@ func Example() {
 	}
 	fmt.Println(reply.Int, err)
 
+	// Sent again until it is answered, and counted once: it carries an id by which it is known.
+	reply, err = c.DoOnce("INCRBY", "visits", "1")
+	fmt.Println(reply.Int, err)
+
 	// Output:
 	// Ada true <nil>
 	// true <nil>
 	// 5 <nil>
+	// 6 <nil>
 }
 
 func exampleBroker() (endpoint string, stop func()) {

@@ -39,6 +39,7 @@ type Config struct {
 
 	MinInSync int
 	Ack       op.Ack // for AckDefault
+	IDKeepMs  int64  // how long the outcome of a write with an id is kept
 
 	Fault Fault // planted in tests only
 }
@@ -50,7 +51,7 @@ func DefaultConfig() Config {
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
-		MinInSync: 1, Ack: op.AckAll,
+		MinInSync: 1, Ack: op.AckAll, IDKeepMs: 900_000,
 	}
 }
 

@@ -62,6 +62,8 @@ type node struct {
 	suspect    bool
 	keys       int64
 	usedBytes  int64
+	ids        int64  // outcomes that it keeps for retries
+	idsUsed    uint64 // and has answered with
 
 	pos         wire.Position // as reported after the promise
 	ringFirst   uint64
@@ -544,6 +546,7 @@ func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
 	n.beatPeer = peer
 	n.heardUs, n.beatUs = c.nowUs, c.nowUs
 	n.busyMs, n.keys, n.usedBytes = m.BusyMs, m.Keys, m.UsedBytes
+	n.ids, n.idsUsed = m.IDs, m.IDsAnswered
 	if m.Reclaimable && n.inSync() {
 		c.reclaimable = true
 	}

@@ -128,11 +128,14 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 	}
 	if o != nil {
 		e.DB, e.Proto, e.NoTouch, e.Token, e.Body = o.DB, o.Proto, o.NoTouch, o.Token, o.Body
+		if len(o.Client) > 0 {
+			e.ID = wire.RequestID{Client: o.Client, Number: o.Number, KeepMs: c.cfg.IDKeepMs}
+		}
 	}
 	if primary != nil {
 		e.Primary = primary.number
 	}
-	size := entryOverhead + len(e.Body)
+	size := entryOverhead + len(e.ID.Client) + len(e.Body)
 	if o != nil && o.Lasting {
 		c.window.put(wire.AppendEntryHead(nil, &e), e.Body, e.TimeMs)
 	} else {
@@ -146,6 +149,9 @@ const (
 	bodyBytesMax  = 1<<30 + 1<<20 // of one entry: what a node can put together, with room
 	bytesPerUs    = 20            // that a write must get done
 )
+
+// An id that the front end takes fits into an entry.
+var _ [wire.ClientBytesMax - op.ClientBytesMax]struct{}
 
 // seed is the entry's share of chance: a function of its place, so that it need not be drawn.
 func seed(epoch, index uint64) uint64 {

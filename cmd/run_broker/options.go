@@ -31,6 +31,7 @@ type options struct {
 
 	ack       string
 	minInSync int
+	idKeep    time.Duration
 
 	requirePass     string
 	protectedMode   yesNo
@@ -76,6 +77,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.embedded, "embedded", true, "run a node in this process")
 	f.StringVar(&o.ack, "ack", "all", "when a write is acknowledged: applied by `all` in-sync nodes, by the key's primary, or by a number of nodes")
 	f.IntVar(&o.minInSync, "min-in-sync", d.MinInSync, "refuse writes with fewer in-sync nodes")
+	f.DurationVar(&o.idKeep, "id-keep", ms(d.IDKeepMs), "how long the outcome of a write that came with BRAINER WITH ID is kept after it was last asked for")
 	f.StringVar(&o.requirePass, "requirepass", "", "the password that clients give with AUTH")
 	f.IntVar(&o.maxClients, "maxclients", 10000, "connections at most; lowered when descriptors are short")
 	f.DurationVar(&o.timeout, "timeout", 0, "close a client that has been idle that long; 0: never")
@@ -137,6 +139,9 @@ func (o *options) core() (replication.Config, error) {
 		return c, fmt.Errorf("--dead-after %s: not before --suspect-after %s", o.deadAfter, o.suspectAfter)
 	case c.WriteTimeoutMs <= c.DeadMs:
 		return c, fmt.Errorf("--ack-timeout %s: longer than --dead-after %s", o.ackTimeout, o.deadAfter)
+	}
+	if c.IDKeepMs = o.idKeep.Milliseconds(); c.IDKeepMs <= c.WriteTimeoutMs {
+		return c, fmt.Errorf("--id-keep %s: longer than --ack-timeout %s", o.idKeep, o.ackTimeout)
 	}
 	c.Embedded = o.embedded
 	return c, nil

@@ -80,6 +80,19 @@ other = redis.Redis(host=host, port=port, db=5, client_name="tester")
 check("database", (other.set("k", 1), other.dbsize(), other.client_getname()), (True, 1, "tester"))
 check("flush", (other.flushdb(), other.dbsize()), (True, 0))
 
+
+
+def once(number):
+    return r.execute_command("BRAINER", "WITH", "ID", "python", number, "INCR", "once")
+
+
+check("the same again", [once(7), once(7), once(8), once(8)], [1, 1, 2, 2])
+try:
+    once(7)
+    sys.exit("an older number was taken")
+except redis.ResponseError as e:
+    check("an older number", str(e).startswith("stale request"), True)
+
 began = time.time()
 try:
     redis.Redis(host=host, port=port, socket_timeout=0.2).execute_command("WAIT", 9, 10000)

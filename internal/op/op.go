@@ -26,6 +26,9 @@ const (
 	AckPrimary Ack = -2 // the primary of its first key has applied it
 )
 
+// ClientBytesMax bounds Op.Client.
+const ClientBytesMax = 64
+
 // Op is one operation. The submitter fills the upper half and does not touch it again until the
 // batch is done; the backend fills the lower half.
 type Op struct {
@@ -38,6 +41,8 @@ type Op struct {
 	Body    []byte   // canonical RESP of the command (of all commands, for a Txn)
 	Lasting bool     // Body is not changed or used again, ever: it may be kept as it is
 	Token   uint64   // the connection, for Watch, Unwatch and Txn; 0 when it watches nothing
+	Client  []byte   // of a Write or Txn: with Number the name under which it may be sent again; as lasting as Body; empty: none
+	Number  uint64   // "
 	NoTouch bool     // do not refresh access times
 	Txn     bool     // a Read whose Body is the commands of a transaction that only reads
 

@@ -53,6 +53,8 @@ type NodeStatus struct {
 	InflightBytes int64
 	Keys          int64
 	UsedMemory    int64
+	IDs           int64       // outcomes of writes with an id that its copy keeps
+	IDsAnswered   uint64      // writes that this life of the node has answered with one
 	Join          *JoinStatus // while it joins
 }
 

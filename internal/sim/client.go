@@ -21,6 +21,7 @@ type client struct {
 	serial   int
 	last     uint64 // index of its last write
 	queue    [][]string
+	ids      retrier
 }
 
 func newClient(w *world, i int) *client { return &client{w: w, index: i, token: uint64(i+1) << 32} }
@@ -100,6 +101,10 @@ func (c *client) draw() {
 	}
 	if w.plan.SingleKeysOnly {
 		c.queue = append(c.queue, c.single())
+		return
+	}
+	if w.plan.IDs && w.chance(0.25) {
+		c.queue = append(c.queue, c.ids.draw(w))
 		return
 	}
 	switch w.rng.IntN(20) {
@@ -206,6 +211,15 @@ func (c *client) op(args []string) *op.Op {
 	w := c.w
 	o := &op.Op{Kind: op.Write, Proto: uint8(2 + w.rng.IntN(2)), Token: 0}
 	switch args[0] {
+	case "ID":
+		o = c.op(args[2:])
+		o.Kind, o.Token, o.Txn = op.Write, 0, false
+		if args[2] == "EXEC" {
+			o.Kind = op.Txn
+		}
+		o.Client = []byte("client" + strconv.Itoa(c.index))
+		o.Number, _ = strconv.ParseUint(args[1], 10, 64)
+		return o
 	case "WATCH":
 		o.Kind, o.Token = op.Watch, c.token
 		for _, k := range args[1:] {

@@ -1,6 +1,6 @@
 // Package sim runs the real ordering core (broker/replication) and the real replicas (node/replica,
 // with keyspace and command table) under a simulated network, clock, view store and set of clients,
-// breaks what can break, and checks what must hold: design.md's invariants 1 to 10. There is no
+// breaks what can break, and checks what must hold: design.md's invariants 1 to 10, and 11 of ARCHITECTURE.md. There is no
 // goroutine and no clock; everything follows from the seed, so that a failure is a number.
 //
 // What is simulated are the shells, package broker's and package node's: world.go has the clock,

@@ -178,6 +178,9 @@ func (h *history) answered(o *op.Op) *operation {
 	if o.Index > 0 && o.Kind != op.Barrier {
 		x.client.last = max(x.client.last, o.Index)
 	}
+	if len(o.Client) > 0 && x.outcome == ok {
+		x.client.ids.answered(o.Number)
+	}
 	x.client.answered()
 	return x
 }
@@ -256,12 +259,16 @@ func (h *history) verifyLineage(l *lineage) {
 	h.bounds(events, reads, end, l)
 	o := newOracle(w)
 	o.begin(l.id)
+	ids := idModel{}
 	next := 0
 	var active []*operation
 	for index := uint64(0); ; index++ {
 		if index > 0 {
 			at := wire.Position{Era: eraOf(index), Index: index}
-			reply := o.apply(at, entry(index))
+			reply := ids.follow(o, at, entry(index))
+			if w.err != nil {
+				return
+			}
 			if want, known := w.check.digests[place{l.id, at}]; known && want != o.digest() {
 				w.failf("2: executed again, the order gives another state at %v than the nodes had", at)
 				return
@@ -397,7 +404,7 @@ func newOracle(w *world) *oracle {
 	cfg.NodeID, cfg.Incarnation, cfg.Table, cfg.Rand = "oracle", 1, w.opt.Table, func() uint64 { return 1 }
 	cfg.RingBytesMax, cfg.StepBytes, cfg.SliceElements = 1<<20, 1<<20, 0
 	if !w.opt.Node.WallClock && w.opt.Node.OwnSeed == 0 {
-		cfg.Fault = replica.Fault{}
+		cfg.Fault = replica.Fault{ForgetIDs: w.opt.Node.ForgetIDs} // invariant 11 must find it without its help
 	}
 	o := &oracle{w: w, r: replica.New(cfg)}
 	o.r.Open(oracleSession)

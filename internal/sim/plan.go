@@ -26,6 +26,7 @@ type Plan struct {
 	Ack                        op.Ack
 	OtherAcks                  float64                // share of writes with another rule than all
 	SingleKeysOnly             bool                   // for porcupine
+	IDs                        bool                   // clients send some writes with ids, and again
 	Only                       []fault                // nil: all kinds
 	schedule                   func(*world)           // instead of faults by chance
 	commands                   func(*client) []string // instead of all kinds

@@ -38,6 +38,17 @@ func plantedFaults() []planted {
 		p.Nodes, p.FirstNodes = 4, min(p.FirstNodes, 4)
 		p.Only, p.FaultEveryUs, p.StoreUs = []fault{breakConnection, crashNode, joinNode, slowStore}, 100_000, 20_000
 	}
+	ids := func(p *Plan) {
+		p.IDs, p.Clients, p.ThinkUs, p.Broker.IDKeepMs = true, 5, 5000, 900_000
+	}
+	idsJoining := func(p *Plan) {
+		ids(p)
+		p.Nodes, p.FirstNodes, p.Only, p.FaultEveryUs = 3, 3, []fault{crashNode, joinNode}, 300_000
+	}
+	idsShort := func(p *Plan) {
+		ids(p)
+		p.Nodes, p.FirstNodes, p.Broker.IDKeepMs = 3, 3, 100
+	}
 	return []planted{
 		{name: "AckEarly", broker: b{AckEarly: true}, within: 10, found: "3"},
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
@@ -59,6 +70,9 @@ func plantedFaults() []planted {
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},
 		{name: "KeepDataID", node: n{KeepDataID: true}, within: 50, found: "1|3"},
 		{name: "SkipChunk", node: n{SkipChunk: true}, within: 50, found: "2"},
+		{name: "ForgetIDs", node: n{ForgetIDs: true}, within: 10, found: "11", change: ids},
+		{name: "SnapNoIDs", node: n{SnapNoIDs: true}, within: 20, found: "2", change: idsJoining},
+		{name: "IDSkew", node: n{IDSkewMs: 20}, within: 10, found: "2", change: idsShort},
 		{name: "LateSnap", node: n{LateSnap: true}, within: 50, found: "2"},
 	}
 }

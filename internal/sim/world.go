@@ -46,6 +46,7 @@ type Stats struct {
 	Resends, Rerouted         int
 	LostUnsafe                int // acknowledged by fewer than all, and lost, as it may be
 	CopiesLost                int // runs in which the last copy was lost
+	Retries                   int // writes with an id that had been ordered before
 }
 
 // Add sums two up.
@@ -71,6 +72,7 @@ func (s *Stats) Add(t Stats) {
 	s.Rerouted += t.Rerouted
 	s.LostUnsafe += t.LostUnsafe
 	s.CopiesLost += t.CopiesLost
+	s.Retries += t.Retries
 }
 
 // FaultsTotal is how many faults were injected.
@@ -120,6 +122,10 @@ func Run(opt Options) (result Result) {
 		}
 	}()
 	w.plan = drawPlan(w.rng)
+	w.plan.IDs = opt.Seed%3 == 0
+	if opt.Seed%2 == 0 {
+		w.plan.Broker.IDKeepMs = 200
+	}
 	if opt.Change != nil {
 		opt.Change(&w.plan)
 	}

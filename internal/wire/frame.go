@@ -9,7 +9,7 @@ import (
 
 const (
 	HeaderBytes = 52
-	Version     = 2
+	Version     = 3
 	magic       = 0x42b7 // bytes b7 42
 
 	// FrameBytesMax bounds one frame on a link; longer messages travel in fragments.

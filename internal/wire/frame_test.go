@@ -37,7 +37,7 @@ func TestOtherVersionIsToldApart(t *testing.T) {
 	if !errors.Is(err, ErrVersion) || body != nil || got.Session != h.Session || got.Type != THello {
 		t.Errorf("%+v %q %v", got, body, err)
 	}
-	if !strings.Contains(err.Error(), "3, this is 2") {
+	if !strings.Contains(err.Error(), "4, this is 3") {
 		t.Errorf("it does not say which: %v", err)
 	}
 }

@@ -31,7 +31,7 @@ func samples() []sample {
 	fenced := Fenced{Promised: 1}
 	reject := Reject{Retry: true, Reason: "why"}
 	nack := Nack{Position: Position{Era: 1, Index: 2}}
-	beat := Beat{Applied: 1, Turn: 2, BusyMs: 3, Reclaimable: true, Keys: 4, UsedBytes: 5, Tail: 6, Safe: 7, InSync: true, State: "live"}
+	beat := Beat{Applied: 1, Turn: 2, BusyMs: 3, Reclaimable: true, Keys: 4, UsedBytes: 5, IDs: 8, IDsAnswered: 9, Tail: 6, Safe: 7, InSync: true, State: "live"}
 	load := Load{SnapID: 1, ClusterID: 2, Position: Position{Era: 3, Index: 4}}
 	chunk := Chunk{SnapID: 1, Number: 2, Last: true, Digest: 3, KeysDone: 4, KeysTotal: 5, BytesTotal: 6, Records: []byte("records")}
 	credit := Credit{SnapID: 1, UpTo: 2}
@@ -61,6 +61,7 @@ func samples() []sample {
 func goldenEntries() []Entry {
 	return []Entry{
 		{Kind: EntryCommand, DB: 1, Proto: 3, NoTouch: true, Primary: 2, Seed: 3, TimeMs: 4, Token: 5, Body: []byte("*1\r\n$4\r\nPING\r\n")},
+		{Kind: EntryTxn, DB: 2, Proto: 2, TimeMs: 5, ID: RequestID{Client: []byte("me"), Number: 7, KeepMs: 8}, Body: []byte("*1\r\n$4\r\nPING\r\n")},
 		{Kind: EntryNoop, Proto: 2, TimeMs: 6, Body: []byte{}},
 	}
 }
@@ -82,7 +83,7 @@ func goldenTurn(h Header) []byte {
 func goldenTurnItems() []any {
 	es := goldenEntries()
 	return []any{TurnHead{Prev: Position{Era: 1, Index: 2}, Era: 3, Confirm: 4, Safe: 5, InSync: true},
-		es[0], es[1], Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")},
+		es[0], es[1], es[2], Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")},
 		ItemQuery, uint64(9), ItemSnapshot, uint64(10)}
 }
 

@@ -153,6 +153,8 @@ type Beat struct {
 	Reclaimable bool   // keys are past their deadline and hold memory
 	Keys        int64
 	UsedBytes   int64
+	IDs         int64  // outcomes that are kept for retries
+	IDsAnswered uint64 // writes that were answered with one, in this life of the node
 
 	Tail   uint64
 	Safe   uint64
@@ -169,6 +171,8 @@ func (m Beat) Append(b []byte, h Header) []byte {
 	b = putBool(b, m.Reclaimable)
 	b = putU64(b, uint64(m.Keys))
 	b = putU64(b, uint64(m.UsedBytes))
+	b = putU64(b, uint64(m.IDs))
+	b = putU64(b, m.IDsAnswered)
 	b = putU64(b, m.Tail)
 	b = putU64(b, m.Safe)
 	b = putBool(b, m.InSync)
@@ -179,7 +183,7 @@ func (m Beat) Append(b []byte, h Header) []byte {
 func DecodeBeat(body []byte) (m Beat, err error) {
 	r := reader{b: body}
 	m = Beat{Applied: r.u64(), Turn: r.u64(), BusyMs: r.u32(), Reclaimable: r.bool(), Keys: r.i64(),
-		UsedBytes: r.i64(), Tail: r.u64(), Safe: r.u64(), InSync: r.bool(), State: r.string()}
+		UsedBytes: r.i64(), IDs: r.i64(), IDsAnswered: r.u64(), Tail: r.u64(), Safe: r.u64(), InSync: r.bool(), State: r.string()}
 	return m, r.done()
 }
 

@@ -12,8 +12,19 @@ type Entry struct {
 	Seed    uint64
 	TimeMs  int64
 	Token   uint64 // the client connection, for Watch, Unwatch and Txn
+	ID      RequestID
 	Body    []byte
 }
+
+// RequestID is the name that a client has given to a write, so that it may send it again.
+type RequestID struct {
+	Client []byte // at most ClientBytesMax; empty: the write has none
+	Number uint64
+	KeepMs int64 // how long its outcome is kept
+}
+
+// ClientBytesMax bounds RequestID.Client.
+const ClientBytesMax = 64
 
 // EntryKind says how a node executes an entry.
 type EntryKind uint8
@@ -37,14 +48,34 @@ func AppendEntry(b []byte, e *Entry) []byte {
 
 // AppendEntryHead is AppendEntry without the body.
 func AppendEntryHead(b []byte, e *Entry) []byte {
-	b = putU32(b, uint32(len(e.Body)))
+	id := e.ID.size()
+	b = putU32(b, uint32(id+len(e.Body)))
 	b = append(b, byte(e.Kind), e.DB, e.Proto)
 	b = putBool(b, e.NoTouch)
 	b = putU16(b, e.Primary)
-	b = putU16(b, 0)
+	b = putU16(b, uint16(id))
 	b = putU64(b, e.Seed)
 	b = putU64(b, uint64(e.TimeMs))
-	return putU64(b, e.Token)
+	b = putU64(b, e.Token)
+	if id > 0 {
+		b = putU64(b, e.ID.Number)
+		b = putU64(b, uint64(e.ID.KeepMs))
+		b = append(b, e.ID.Client...)
+	}
+	return b
+}
+
+const requestIDHead = 8 + 8
+
+// RequestIDBytesMax is the most that an id adds to an entry.
+const RequestIDBytesMax = requestIDHead + ClientBytesMax
+
+// size is what the id takes between an entry's head and its body.
+func (id *RequestID) size() int {
+	if len(id.Client) == 0 {
+		return 0
+	}
+	return requestIDHead + len(id.Client)
 }
 
 // NextEntry takes the first entry off b. Body aliases b.
@@ -58,10 +89,22 @@ func NextEntry(b []byte, e *Entry) (rest []byte, err error) {
 		return nil, ErrCorrupt
 	}
 	*e = Entry{Kind: EntryKind(b[4]), DB: b[5], Proto: b[6], NoTouch: b[7] != 0, Primary: le.Uint16(b[8:]), Seed: le.Uint64(b[12:]),
-		TimeMs: int64(le.Uint64(b[20:])), Token: le.Uint64(b[28:]), Body: b[entryHead : entryHead+n : entryHead+n]}
+		TimeMs: int64(le.Uint64(b[20:])), Token: le.Uint64(b[28:])}
 	if e.Kind == 0 || e.Kind >= entryKindEnd {
 		return nil, ErrCorrupt
 	}
+	body := b[entryHead : entryHead+n : entryHead+n]
+	if id := int(le.Uint16(b[10:])); id > 0 {
+		if id <= requestIDHead || id > RequestIDBytesMax || id > n {
+			return nil, ErrCorrupt
+		}
+		e.ID = RequestID{Number: le.Uint64(body), KeepMs: int64(le.Uint64(body[8:])), Client: body[requestIDHead:id:id]}
+		if e.ID.KeepMs < 0 {
+			return nil, ErrCorrupt
+		}
+		body = body[id:]
+	}
+	e.Body = body
 	return b[entryHead+n:], nil
 }
 

@@ -29,6 +29,7 @@ type Config struct {
 	ReclaimPerTick  int // and with a TICK
 	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
 	TailBytes       int // or with a reply of that many, which is sent from where it lies
+	IDsMax          int // clients whose writes' outcomes are kept
 	SliceElements   int // a read that visits more is executed in slices of so many, with other work in between
 
 	// Progress, if there is one, counts what is executed, for whoever watches from another goroutine.
@@ -48,7 +49,8 @@ func (c *Config) progressed() {
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
 func DefaultConfig() Config {
 	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, ChunkCredit: 8,
-		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, SliceElements: 2048}
+		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, SliceElements: 2048,
+		IDsMax: IDsMax}
 }
 
 // Fault plants mistakes, so that tests can show that they would be found.
@@ -62,6 +64,9 @@ type Fault struct {
 	KeepDataID  bool   // do not draw a new data id with a snapshot
 	SkipChunk   bool   // lose the second chunk of a snapshot
 	LateSnap    bool   // take the snapshot one entry late
+	ForgetIDs   bool   // apply a write again although its id was seen
+	SnapNoIDs   bool   // leave the outcomes out of a snapshot
+	IDSkewMs    int64  // added to the entry's time before an outcome's deadline is looked at
 }
 
 // Replica is one copy. Not safe for concurrent use.
@@ -89,6 +94,7 @@ type Replica struct {
 	ring    ring
 	replies arena
 	watches watches
+	ids     ids
 	turn    turnState
 	done    []byte
 	tail    []byte // the large reply that ends done
@@ -106,6 +112,8 @@ type Replica struct {
 	lateSnap uint64 // Fault.LateSnap: the snapshot that waits for an entry
 	entries  uint64 // applied since the start
 	reads    uint64 // answered since the start
+
+	idsAnswered uint64 // writes that had been applied before, since the start
 
 	// Out is the frames to send, in order. They are valid until the next call.
 	Out []Frame
@@ -145,6 +153,7 @@ func New(cfg Config) *Replica {
 func (r *Replica) clear() {
 	r.ks = keyspace.New()
 	r.watches = watches{}
+	r.ids = ids{max: r.cfg.IDsMax}
 	r.ks.SetHooks(keyspace.Hooks{
 		Changed: r.watches.changed,
 		Flushed: r.watches.flushed,
@@ -309,13 +318,22 @@ func (r *Replica) Goodbye() {
 
 // Beat says where the copy stands, for a heartbeat.
 func (r *Replica) Beat(nowMs int64) wire.Beat {
-	next := r.ks.NextDeadlineMs()
+	next := r.NextDeadlineMs()
 	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: next > 0 && next <= nowMs,
-		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes()}
+		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.usedBytes(),
+		IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered}
 }
 
-// NextDeadlineMs is the earliest deadline of a key, 0 when there is none.
-func (r *Replica) NextDeadlineMs() int64 { return r.ks.NextDeadlineMs() }
+func (r *Replica) usedBytes() int64 { return r.ks.UsedBytes() + r.ids.bytes }
+
+// NextDeadlineMs is when the next key or outcome can be reclaimed, 0 when there is none.
+func (r *Replica) NextDeadlineMs() int64 {
+	key, id := r.ks.NextDeadlineMs(), r.ids.nextDeadlineMs()
+	if key == 0 || id != 0 && id < key {
+		return id
+	}
+	return key
+}
 
 // Session is the present session and the epoch that is promised.
 func (r *Replica) Session() (session, promised uint64) { return r.session, r.promised }
@@ -353,6 +371,41 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	r.entries++
 	r.ks.ResetChangeHash()
 	r.reply.Reset(int(e.Proto))
+	ids := r.ids.sum
+	if r.maybeAnswer(e) {
+		r.watches.release(e.Token) // as if it had run
+	} else {
+		r.applyNew(e)
+		if len(e.ID.Client) > 0 {
+			r.keepOutcome(e)
+		}
+	}
+	r.lastMs = max(r.lastMs, e.TimeMs)
+	limit := r.cfg.ReclaimPerEntry
+	if e.Kind == wire.EntryTick {
+		limit = r.cfg.ReclaimPerTick
+	}
+	r.ks.Reclaim(e.TimeMs, limit)
+	r.ids.reclaim(e.TimeMs+r.cfg.Fault.IDSkewMs, limit)
+	r.pos = wire.Position{Era: era, Index: index}
+	r.digest = chain(r.digest, index, xxhash.Sum64(r.reply.B), r.ks.ChangeHash()^(r.ids.sum-ids))
+	if index%wire.DigestEvery == 0 {
+		r.checkAt, r.check = index, r.digest
+	}
+	reply := r.replies.keep(r.reply.B)
+	r.ring.append(era, index, encoded, reply)
+	if r.lateSnap != 0 {
+		r.beginDonation(r.lateSnap)
+		r.lateSnap = 0
+	}
+	if r.cfg.OnApply != nil {
+		r.cfg.OnApply(r.pos, r.digest)
+	}
+	return reply
+}
+
+// applyNew executes an entry that is not a repetition.
+func (r *Replica) applyNew(e *wire.Entry) {
 	switch e.Kind {
 	case wire.EntryCommand:
 		r.execute(e.DB, e.Proto, e.NoTouch, e.TimeMs, e.Seed, e.Body, false)
@@ -375,27 +428,6 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	case wire.EntryNoop:
 		r.watches.releaseAll() // the connections of the broker before are gone
 	}
-	r.lastMs = max(r.lastMs, e.TimeMs)
-	limit := r.cfg.ReclaimPerEntry
-	if e.Kind == wire.EntryTick {
-		limit = r.cfg.ReclaimPerTick
-	}
-	r.ks.Reclaim(e.TimeMs, limit)
-	r.pos = wire.Position{Era: era, Index: index}
-	r.digest = chain(r.digest, index, xxhash.Sum64(r.reply.B), r.ks.ChangeHash())
-	if index%wire.DigestEvery == 0 {
-		r.checkAt, r.check = index, r.digest
-	}
-	reply := r.replies.keep(r.reply.B)
-	r.ring.append(era, index, encoded, reply)
-	if r.lateSnap != 0 {
-		r.beginDonation(r.lateSnap)
-		r.lateSnap = 0
-	}
-	if r.cfg.OnApply != nil {
-		r.cfg.OnApply(r.pos, r.digest)
-	}
-	return reply
 }
 
 // chain folds one entry into the rolling digest.
@@ -443,14 +475,16 @@ type Status struct {
 	BytesDone             uint64
 	Faults                uint64 // panics in commands
 	EntriesApplied, Reads uint64
+	IDs                   int64  // outcomes that are kept
+	IDsAnswered           uint64 // writes that were answered with one, since the start
 }
 
 // Status returns it.
 func (r *Replica) Status() Status {
 	s := Status{NodeID: r.cfg.NodeID, DataID: r.dataID, ClusterID: r.clusterID, Position: r.pos, Digest: r.digest,
 		Safe: r.safe, Epoch: r.promised, InSync: r.inSync, Loading: r.load != nil,
-		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.ks.UsedBytes(), Faults: r.faults,
-		EntriesApplied: r.entries, Reads: r.reads}
+		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.usedBytes(), Faults: r.faults,
+		EntriesApplied: r.entries, Reads: r.reads, IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered}
 	if r.load != nil {
 		s.KeysDone, s.KeysTotal, s.BytesDone = r.load.keys, r.load.keysTotal, r.load.bytes
 	}
@@ -458,4 +492,4 @@ func (r *Replica) Status() Status {
 }
 
 // StateDigest is the digest of all that exists at nowMs, for comparing copies.
-func (r *Replica) StateDigest(nowMs int64) uint64 { return r.ks.StateDigest(nowMs) }
+func (r *Replica) StateDigest(nowMs int64) uint64 { return r.ks.StateDigest(nowMs) + r.ids.sum }

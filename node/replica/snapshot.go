@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -18,13 +19,14 @@ import (
 //	kind u8 | db u8 | form u8 | encoding u8 | access u32 (s) | length u32 | reserved u32 | command
 //
 // What the heads and the other kinds carry is private: without it keys look freshly used, their
-// encodings are those of freshly made ones, and nothing is watched.
+// encodings are those of freshly made ones, nothing is watched and no write that was applied is known.
 const (
 	recordString = 1 // SET key value [PXAT ms]
 	recordHash   = 2 // HSET key field value ...
 	recordExpire = 3 // PEXPIREAT key ms: the deadline of the hash before it
 	recordWatch  = 4 // WATCH key ...: private; db, token in the first argument
 	recordTime   = 5 // TIME last ms: private; the highest time of an entry or a read
+	recordID     = 6 // ID client number deadline-ms RESP-version bytes reply: private; an outcome
 )
 
 const recordHead = 16
@@ -34,9 +36,11 @@ type donation struct {
 	id      uint64
 	snap    *keyspace.Snapshot
 	digest  uint64
-	private [][]byte // records, as of the snapshot's position
-	number  uint32   // of the next chunk
-	upTo    uint32   // credit
+	keys    bool       // all keys have been sent
+	ids     []*outcome // still to be sent, after the keys
+	private [][]byte   // records, as of the snapshot's position
+	number  uint32     // of the next chunk
+	upTo    uint32     // credit
 	total   uint64
 	bytes   uint64
 }
@@ -51,6 +55,9 @@ func (r *Replica) beginDonation(id uint64) {
 		}
 	}
 	d.private = append(d.private, appendTime(r.lastMs))
+	if !r.cfg.Fault.SnapNoIDs {
+		d.ids = r.ids.list() // outcomes are not changed, only replaced
+	}
 	r.donations = append(r.donations, d)
 }
 
@@ -78,7 +85,7 @@ func (r *Replica) putChunk(d *donation) {
 	b := make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8)
 	var full [][]byte // pieces of the chunk that precede b
 	bytes := 0        // in them
-	done := d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
+	d.keys = d.keys || d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
 		if len(rec.Value) < r.cfg.TailBytes {
 			b = appendRecord(b, &rec)
 			return
@@ -88,6 +95,13 @@ func (r *Replica) putChunk(d *donation) {
 		bytes += len(head) + len(value)
 		b = end
 	})
+	if d.keys {
+		for len(d.ids) > 0 && bytes+len(b) < r.cfg.ChunkBytes {
+			b = appendOutcome(b, d.ids[0])
+			d.ids = d.ids[1:]
+		}
+	}
+	done := d.keys && len(d.ids) == 0
 	if done {
 		for _, p := range d.private {
 			b = append(b, p...)
@@ -298,6 +312,38 @@ func appendTime(ms int64) []byte {
 	return endRecord(b, 0)
 }
 
+func appendOutcome(b []byte, o *outcome) []byte {
+	start := len(b)
+	number := func(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
+	b = appendHead(b, recordID, &keyspace.Record{})
+	b = resp.AppendCommand(b, []byte("ID"), []byte(o.client), number(o.number), strconv.AppendInt(nil, o.deadlineMs, 10),
+		number(uint64(o.proto)), number(uint64(o.size)), o.reply)
+	return endRecord(b, start)
+}
+
+// restoreOutcome is appendOutcome's reverse.
+func (r *Replica) restoreOutcome(args [][]byte) error {
+	if len(args) != 7 || len(args[1]) == 0 || len(args[1]) > wire.ClientBytesMax {
+		return errRecord
+	}
+	number, err1 := strconv.ParseUint(string(args[2]), 10, 64)
+	deadline, err2 := strconv.ParseInt(string(args[3]), 10, 64)
+	proto, err3 := strconv.ParseUint(string(args[4]), 10, 8)
+	size, err4 := strconv.ParseInt(string(args[5]), 10, 64)
+	reply := args[6]
+	if err := errors.Join(err1, err2, err3, err4); err != nil || int64(len(reply)) != size && (len(reply) > 0 || size <= idReplyMax) {
+		return errRecord
+	}
+	if len(reply) > 0 {
+		if _, n, err := resp.ParseReply(reply); err != nil || n != len(reply) {
+			return errRecord
+		}
+	}
+	r.ids.put(&outcome{client: string(args[1]), number: number, deadlineMs: deadline, proto: uint8(proto), size: int(size),
+		reply: bytes.Clone(reply)})
+	return nil
+}
+
 var errRecord = errors.New("replica: damaged snapshot record")
 
 // loadRecords puts the records of a chunk into the keyspace.
@@ -355,6 +401,8 @@ func (r *Replica) loadRecord(head, body []byte) error {
 			return errRecord
 		}
 		r.lastMs = max(r.lastMs, ms)
+	case recordID:
+		return r.restoreOutcome(args)
 	case recordWatch:
 		token, err := strconv.ParseUint(string(args[2]), 10, 64)
 		if err != nil || len(args) != 4 || len(args[1]) != 1 {

@@ -68,6 +68,9 @@ func randomEntry(r *rand.Rand) item {
 	hash := func() string { return "h" + strconv.Itoa(r.IntN(4)) }
 	n := strconv.Itoa(r.IntN(1000))
 	token := uint64(1 + r.IntN(3))
+	if r.IntN(6) == 0 {
+		return with("c"+strconv.Itoa(r.IntN(5)), uint64(r.IntN(30)), uint8(2+r.IntN(2)), do("GETSET", k(), n))
+	}
 	switch r.IntN(16) {
 	case 0, 1, 2:
 		return do("SET", k(), "v"+n)

@@ -30,6 +30,8 @@ type Broker struct {
 
 	mu       sync.Mutex
 	data     map[string][]byte
+	outcomes map[string][]byte // replies to what came with an id
+	fates    []Fate
 	peers    map[string]*peer
 	commands []string
 	silent   bool
@@ -67,7 +69,9 @@ func Serve(router link.Router, setup func(*Broker)) *Broker {
 		ended:  make(chan struct{}),
 		spoken: make(chan struct{}, 1),
 		data:   make(map[string][]byte),
-		peers:  make(map[string]*peer),
+
+		outcomes: make(map[string][]byte),
+		peers:    make(map[string]*peer),
 	}
 	if setup != nil {
 		setup(b)
@@ -100,6 +104,23 @@ func (b *Broker) Silence(silent bool) {
 		default:
 		}
 	}
+}
+
+// Fate is what becomes of a command.
+type Fate int
+
+const (
+	Answered Fate = iota
+	Refused       // it is not executed
+	LeftOpen      // it is executed, and answered -UNCERTAIN
+	CutOff        // it is executed, and the connection is of no use afterwards
+)
+
+// Next decides what becomes of the commands that come next.
+func (b *Broker) Next(fates ...Fate) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fates = fates
 }
 
 // Commands returns what has arrived, each as one line.
@@ -171,7 +192,22 @@ func (b *Broker) take(id string, body []byte) {
 // answer sends what a real broker may: a probe, then the reply in two pieces.
 func (b *Broker) answer(id string, args []string) {
 	var w resp.Writer
-	b.execute(b.peers[id], &w, args)
+	fate := Answered
+	if len(b.fates) > 0 {
+		fate, b.fates = b.fates[0], b.fates[1:]
+	}
+	if fate != Refused {
+		b.execute(b.peers[id], &w, args)
+	}
+	switch fate {
+	case Refused:
+		w.Error("NOREPLICAS 1 node is in sync, 2 are needed")
+	case LeftOpen:
+		w.B = w.B[:0]
+		w.Error("UNCERTAIN write may or may not have been applied (epoch 1 seq 2)")
+	case CutOff:
+		w.B = append(w.B[:0], "this is no RESP\r\n"...)
+	}
 	half := len(w.B) / 2
 	b.router.Send(id, nil)
 	b.router.Send(id, w.B[:half])
@@ -185,7 +221,23 @@ func (b *Broker) execute(p *peer, w *resp.Writer, args []string) {
 		return
 	}
 	if name == "BRAINER" && strings.EqualFold(args[1], "WITH") {
-		args = args[4:]
+		args = args[2:]
+		id := ""
+		for strings.EqualFold(args[0], "ACK") || strings.EqualFold(args[0], "ID") {
+			if strings.EqualFold(args[0], "ID") {
+				id, args = args[1]+" "+args[2], args[3:]
+				continue
+			}
+			args = args[2:]
+		}
+		if id != "" {
+			if kept, ok := b.outcomes[id]; ok {
+				w.Raw(kept)
+				return
+			}
+			from := len(w.B)
+			defer func() { b.outcomes[id] = bytes.Clone(w.B[from:]) }()
+		}
 		name = strings.ToUpper(args[0])
 	}
 	key := ""

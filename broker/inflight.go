@@ -31,12 +31,13 @@ func (f *inflight) try(n int64) bool {
 
 // acquire takes n bytes, waiting at most that long.
 func (f *inflight) acquire(n int64, wait time.Duration) bool {
-	if !f.sem.TryAcquire(min(n, f.max)) {
-		ctx, cancel := context.WithTimeout(context.Background(), wait)
-		defer cancel()
-		if f.sem.Acquire(ctx, min(n, f.max)) != nil {
-			return false
-		}
+	if f.try(n) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	if f.sem.Acquire(ctx, min(n, f.max)) != nil {
+		return false
 	}
 	f.used.Add(n)
 	return true

@@ -122,6 +122,14 @@ func (h *hub) dropClient(c *client) {
 	c.channels, c.patterns = nil, nil
 }
 
+// join makes c hear of name, under mu.
+func (h *hub) join(all map[string]map[*client]struct{}, name string, c *client) {
+	if all[name] == nil {
+		all[name] = map[*client]struct{}{}
+	}
+	all[name][c] = struct{}{}
+}
+
 func (h *hub) leave(all map[string]map[*client]struct{}, name string, c *client) {
 	delete(all[name], c)
 	if len(all[name]) == 0 {
@@ -145,12 +153,17 @@ func punsubscribe(c *client, args [][]byte, _ *resp.Writer) {
 	c.unsubscribeFrom("punsubscribe", c.patterns, c.srv.hub.patterns, args[1:])
 }
 
-// subscribeTo confirms one name after the other. A confirmation is queued under the hub's lock, so
-// that no message of its channel comes before it.
-func (c *client) subscribeTo(verb string, own *map[string]struct{}, all map[string]map[*client]struct{}, names [][]byte) {
+// readyForPush has everything go through the queue that messages take, behind what was answered before.
+func (c *client) readyForPush() {
 	c.out.share()
 	_ = c.out.flush()
 	c.pushProto.Store(int32(c.proto))
+}
+
+// subscribeTo confirms one name after the other. A confirmation is queued under the hub's lock, so
+// that no message of its channel comes before it.
+func (c *client) subscribeTo(verb string, own *map[string]struct{}, all map[string]map[*client]struct{}, names [][]byte) {
+	c.readyForPush()
 	h := c.srv.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -160,19 +173,14 @@ func (c *client) subscribeTo(verb string, own *map[string]struct{}, all map[stri
 	for _, b := range names {
 		name := string(b)
 		(*own)[name] = struct{}{}
-		if all[name] == nil {
-			all[name] = map[*client]struct{}{}
-		}
-		all[name][c] = struct{}{}
+		h.join(all, name, c)
 		c.confirm(verb, &name)
 	}
 	c.turn.noReply(c.row)
 }
 
 func (c *client) unsubscribeFrom(verb string, own map[string]struct{}, all map[string]map[*client]struct{}, names [][]byte) {
-	c.out.share()
-	_ = c.out.flush()
-	c.pushProto.Store(int32(c.proto))
+	c.readyForPush()
 	h := c.srv.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -100,9 +100,7 @@ func (h *hub) has(all map[string]map[*client]struct{}, name string, c *client) b
 // subscribeAll makes a transaction's subscriptions the client's, and sends EXEC's reply under the hub's
 // lock, so that no message comes before it.
 func (c *client) subscribeAll(subs *subscriptions, reply []byte, silent bool) {
-	c.out.share()
-	_ = c.out.flush()
-	c.pushProto.Store(int32(c.proto))
+	c.readyForPush()
 	h := c.srv.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -125,9 +123,6 @@ func (h *hub) change(all map[string]map[*client]struct{}, c *client, old, now ma
 		}
 	}
 	for name := range now {
-		if all[name] == nil {
-			all[name] = map[*client]struct{}{}
-		}
-		all[name][c] = struct{}{}
+		h.join(all, name, c)
 	}
 }

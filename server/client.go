@@ -135,10 +135,7 @@ func (c *client) mustAuth() bool { return !c.authenticated && *c.srv.settings.pa
 func (c *client) run() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.srv.stats.panics.Add(1)
-			c.srv.log.Error("panic on a connection, closing it", "client", c.id, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("server: panic on connection %d: %v", c.id, p)
-			_ = c.conn.Close()
+			err = c.panicked(p)
 		}
 		if err != errBackToLoop {
 			c.end()
@@ -167,6 +164,14 @@ func (c *client) run() (err error) {
 			return err
 		}
 	}
+}
+
+// panicked is called while p is recovered from: it closes the connection and tells of it.
+func (c *client) panicked(p any) error {
+	c.srv.stats.panics.Add(1)
+	c.srv.log.Error("panic on a connection, closing it", "client", c.id, "panic", p, "stack", string(debug.Stack()))
+	_ = c.conn.Close()
+	return fmt.Errorf("server: panic on connection %d: %v", c.id, p)
 }
 
 // errQuit: the connection ends as it should.

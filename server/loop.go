@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -171,10 +170,7 @@ func (l *Loop) Alone(ctx context.Context) {
 func (l *Loop) guard(c *client, f func(*client)) {
 	defer func() {
 		if p := recover(); p != nil {
-			l.srv.stats.panics.Add(1)
-			l.srv.log.Error("panic on a connection, closing it", "client", c.id, "panic", p, "stack", string(debug.Stack()))
-			_ = c.conn.Close()
-			c.loop.failed = fmt.Errorf("server: panic on connection %d: %v", c.id, p)
+			c.loop.failed = c.panicked(p)
 			l.detach(c)
 		}
 	}()
@@ -262,7 +258,12 @@ func (l *Loop) takeCommands(c *client) bool {
 // easy says whether a command can neither wait nor change what the connection is.
 func (c *client) easy(row *command.Command, args [][]byte) bool {
 	return row != nil && (row.Flags&command.Server == 0 || c.srv.handlers[row].easy) && row.Flags&command.Internal == 0 &&
-		row.ArityOK(len(args)) && !c.tx.open && !c.subscribed() && !c.out.shared && !c.mustAuth()
+		row.ArityOK(len(args)) && c.plain()
+}
+
+// plain says whether the connection is in no state that needs a goroutine.
+func (c *client) plain() bool {
+	return !c.tx.open && !c.subscribed() && !c.out.shared && !c.mustAuth()
 }
 
 func (l *Loop) submit(c *client) {
@@ -354,8 +355,7 @@ func (c *client) drive() {
 
 // mayReturn says whether a client in a goroutine has become one for the loop.
 func (c *client) mayReturn() bool {
-	return c.loop.sock != nil && c.loop.easyTurns >= loopEasyTurns && !c.tx.open && !c.subscribed() && !c.out.shared &&
-		!c.reader.Partial() && !c.mustAuth() && !c.srv.draining.Load()
+	return c.loop.sock != nil && c.loop.easyTurns >= loopEasyTurns && c.plain() && !c.reader.Partial() && !c.srv.draining.Load()
 }
 
 // giveBack hands the client to the loop; the goroutine does not touch it any more.

@@ -137,9 +137,6 @@ type Beside interface {
 // SetBeside gives the owner goroutine a front end to work on, too. Call it before Run.
 func (b *Broker) SetBeside(beside Beside) { b.beside = beside }
 
-// Kick has the owner goroutine look for work; any goroutine may.
-func (b *Broker) Kick() { b.kick() }
-
 // SetServe says who serves RESP clients that come through ZeroMQ.
 func (b *Broker) SetServe(serve func(net.Conn)) { b.serve.Store(&serve) }
 
@@ -201,7 +198,7 @@ func (b *Broker) ask(f func(*replication.Core)) bool {
 	c := call{run: f, done: make(chan struct{})}
 	select {
 	case b.calls <- c:
-		b.kick()
+		b.Kick()
 		select {
 		case <-c.done:
 			return true
@@ -260,7 +257,7 @@ func (b *Broker) Run(ctx context.Context) error {
 					"took", took.Round(time.Millisecond))
 			}
 			b.stored <- storeResult{v.No, err}
-			b.kick()
+			b.Kick()
 		}
 	}()
 	defer func() {
@@ -272,11 +269,11 @@ func (b *Broker) Run(ctx context.Context) error {
 		<-storeDone
 		b.stop()
 	}()
-	stopKick := context.AfterFunc(ctx, b.kick)
+	stopKick := context.AfterFunc(ctx, b.Kick)
 	defer stopKick()
 	stopTimer := b.startTimer()
 	defer stopTimer()
-	b.hold = time.AfterFunc(time.Hour, b.kick)
+	b.hold = time.AfterFunc(time.Hour, b.Kick)
 	defer b.hold.Stop()
 	b.tickedUs = b.cfg.NowUs()
 	b.perform()
@@ -302,7 +299,7 @@ func (b *Broker) startTimer() (stop func()) {
 		for {
 			select {
 			case <-timer.C:
-				b.kick()
+				b.Kick()
 				if b.idle.Load() {
 					timer.Reset(idleTick)
 				} else {
@@ -419,8 +416,8 @@ func (b *Broker) fallAsleep() bool {
 	return true
 }
 
-// kick wakes the owner if it sleeps.
-func (b *Broker) kick() {
+// Kick has the owner goroutine look for work: it wakes it if it sleeps. Any goroutine may.
+func (b *Broker) Kick() {
 	b.mu.Lock()
 	asleep := b.asleep
 	b.asleep = false

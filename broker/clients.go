@@ -151,7 +151,7 @@ func (cs *clients) markDirty(c *clientConn) {
 	cs.mu.Lock()
 	cs.dirty = append(cs.dirty, c)
 	cs.mu.Unlock()
-	cs.b.kick()
+	cs.b.Kick()
 }
 
 // clientConn is a net.Conn whose bytes travel in ZeroMQ messages.

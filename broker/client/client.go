@@ -205,10 +205,7 @@ func (c *Client) Do(args ...string) (resp.Reply, error) {
 
 // DoContext is Do within a context.
 func (c *Client) DoContext(ctx context.Context, args ...string) (resp.Reply, error) {
-	if len(args) == 0 {
-		return resp.Reply{}, errors.New("a command has at least a name")
-	}
-	release, ctx, err := c.begin(ctx)
+	release, ctx, err := c.beginCommand(ctx, args)
 	if err != nil {
 		return resp.Reply{}, err
 	}
@@ -218,6 +215,14 @@ func (c *Client) DoContext(ctx context.Context, args ...string) (resp.Reply, err
 		return resp.Reply{}, err
 	}
 	return reply, reply.Err()
+}
+
+// beginCommand is begin for a command of the caller's.
+func (c *Client) beginCommand(ctx context.Context, args []string) (release func(), within context.Context, err error) {
+	if len(args) == 0 {
+		return nil, nil, errors.New("a command has at least a name")
+	}
+	return c.begin(ctx)
 }
 
 // Receive waits for what the broker sends unasked, after SUBSCRIBE and its like. Only ctx bounds it.

@@ -32,10 +32,7 @@ func (c *Client) DoOnce(args ...string) (resp.Reply, error) {
 
 // DoOnceContext is DoOnce within a context.
 func (c *Client) DoOnceContext(ctx context.Context, args ...string) (resp.Reply, error) {
-	if len(args) == 0 {
-		return resp.Reply{}, errors.New("a command has at least a name")
-	}
-	release, ctx, err := c.begin(ctx)
+	release, ctx, err := c.beginCommand(ctx, args)
 	if err != nil {
 		return resp.Reply{}, err
 	}

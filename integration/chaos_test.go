@@ -81,31 +81,21 @@ var faults = []fault{
 		}
 		x.join(id)
 	}},
-	{name: "link held, both ways", weight: 2, run: func(x *chaos) {
-		id := x.spare(2)
-		x.links[id].hold(true, true)
-		x.wait(2500)
-		x.links[id].heal()
-	}},
-	{name: "link held, to the broker", weight: 1, run: func(x *chaos) {
-		id := x.spare(2)
-		x.links[id].hold(true, false)
-		x.wait(2000)
-		x.links[id].heal()
-	}},
-	{name: "link held, from the broker", weight: 1, run: func(x *chaos) {
-		id := x.spare(2)
-		x.links[id].hold(false, true)
-		x.wait(2000)
-		x.links[id].heal()
-	}},
-	{name: "link slow", weight: 1, run: func(x *chaos) {
-		id := x.spare(2)
-		x.links[id].slow(20 * time.Millisecond)
-		x.wait(1000)
-		x.links[id].heal()
-	}},
+	{name: "link held, both ways", weight: 2, run: badFor(2500, func(l *badLink) { l.hold(true, true) })},
+	{name: "link held, to the broker", weight: 1, run: badFor(2000, func(l *badLink) { l.hold(true, false) })},
+	{name: "link held, from the broker", weight: 1, run: badFor(2000, func(l *badLink) { l.hold(false, true) })},
+	{name: "link slow", weight: 1, run: badFor(1000, func(l *badLink) { l.slow(20 * time.Millisecond) })},
 	{name: "link cut", weight: 2, run: func(x *chaos) { x.links[x.spare(2)].cut() }},
+}
+
+// badFor makes a node's link bad for up to so many milliseconds.
+func badFor(ms int, how func(*badLink)) func(*chaos) {
+	return func(x *chaos) {
+		l := x.links[x.spare(2)]
+		how(l)
+		x.wait(ms)
+		l.heal()
+	}
 }
 
 // any is the name of a node.

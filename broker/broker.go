@@ -71,7 +71,7 @@ type Broker struct {
 	failed   error // the record cannot be written: the end
 	idle     atomic.Bool
 	crowd    crowd
-	hold     *time.Timer // wakes the owner when turns were held back for long enough
+	hold     *time.Timer // wakes the owner when turns were held back for long enough, or a read is slow
 
 	inflight *inflight
 	clients  *clients
@@ -366,8 +366,11 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 		}
 		b.idle.Store(b.core.Idle() && len(b.clients.blocked) == 0)
 		if b.fallAsleep() {
-			if held { // set behind it: its kick wakes nobody who is awake
+			// Set behind it: its kick wakes nobody who is awake.
+			if held {
 				b.hold.Reset(gatherUs * time.Microsecond)
+			} else if at := b.core.HedgeAt(); at > 0 {
+				b.hold.Reset(time.Duration(max(at-now, 0)) * time.Microsecond)
 			}
 			return false
 		}

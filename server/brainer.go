@@ -272,6 +272,8 @@ func appendStatus(b []byte, st op.Status) []byte {
 	line("brainer_inflight_bytes:%d", st.InflightBytes)
 	line("brainer_resends:%d", st.Resends)
 	line("brainer_reads_rerouted:%d", st.ReadsRerouted)
+	line("brainer_reads_hedged:%d", st.ReadsHedged)
+	line("brainer_reads_hedged_won:%d", st.ReadsHedgedWon)
 	line("brainer_digest_mismatches:%d", st.DigestMismatches)
 	line("brainer_resumes:%d", st.ResumesTotal)
 	line("brainer_snapshots:%d", st.SnapshotsTotal)

@@ -25,7 +25,9 @@ type Config struct {
 	WriteTimeoutMs int64 // an ordered write without outcome is answered -UNCERTAIN after it
 	ReadTimeoutMs  int64 // a read without an answer is answered with an error after it
 	JoinStallMs    int64 // a snapshot that does not move for so long is given up
-	HoldOffMaxMs   int64 // a node that leaves the set again and again stays out no longer than this
+	// HedgePercentile: a read that takes longer than so many percent of them is asked of a second node, too; 0: none is.
+	HedgePercentile float64
+	HoldOffMaxMs    int64 // a node that leaves the set again and again stays out no longer than this
 
 	TurnBytesMax   int   // entries in one turn
 	TurnReadsMax   int   // reads in one turn
@@ -136,6 +138,7 @@ type Core struct {
 	bySession   map[uint64]*node
 	rid         uint64
 	digests     digests
+	hedge       hedge
 
 	formAtUs     int64
 	recoverAtUs  int64
@@ -155,6 +158,7 @@ type Core struct {
 
 type counters struct {
 	resends, rerouted, digestMismatches, resumes, snapshots uint64
+	hedged, hedgesWon                                       uint64
 	evicted                                                 map[string]uint64
 }
 
@@ -422,6 +426,7 @@ func (c *Core) Idle() bool {
 // Flush builds a turn for every node that is free for one. Call it when the inputs at hand are taken in.
 func (c *Core) Flush(nowUs int64) {
 	c.setNow(nowUs)
+	c.hedgeReads()
 	for _, n := range c.nodes {
 		c.maybeSendTurn(n)
 	}
@@ -452,6 +457,7 @@ func (c *Core) Tick(nowUs int64) {
 		c.fullAtUs = 0
 	}
 	c.probe()
+	c.tickHedge()
 	if c.nowUs-c.beatUs >= c.cfg.HeartbeatMs*900 {
 		c.beatUs = c.nowUs
 		c.sendBeats()

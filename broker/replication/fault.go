@@ -19,5 +19,7 @@ type Fault struct {
 	SafeGoesBack    bool // recompute the safe index without keeping its maximum
 	NoFloor         bool // let reads pass a keyless write
 	ClockBack       bool // stamp entries with the bare clock
+	HedgeHold       bool // hold the second answer of a read no longer than the first
+	TwoAnswers      bool // leave the other question of a read that was asked twice
 	ReplyMixUp      bool // hand a read's reply to the request behind it
 }

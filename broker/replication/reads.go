@@ -13,8 +13,11 @@ type readItem struct {
 	id     uint64 // the read's id, or the entry's index
 	after  uint64 // executed behind this entry
 	timeMs int64
+	hold   uint64 // the answer is kept until this index is safe
 
+	askedUs int64
 	heardUs int64 // when the node said last that it goes on with this long one
+	second  bool  // another node was asked before, and is slow
 }
 
 // readQueue holds the items of one node in the order of asking. The first sent of them are with the
@@ -24,6 +27,7 @@ type readQueue struct {
 	base    []readItem // the memory that items lies in
 	sent    int
 	queries int // how many of the items are
+	looked  int // the first so many have been looked at for slow ones
 
 	later []readItem // long reads that the node executes beside its stream; their answers come any time
 }
@@ -59,12 +63,36 @@ func (q *readQueue) pop(query bool, id uint64) (readItem, bool) {
 		q.items[0] = readItem{}
 		q.items = q.items[1:]
 		q.sent--
+		q.looked = max(q.looked-1, 0)
 		if query {
 			q.queries--
 		}
 		return it, true
 	}
 	return readItem{}, false
+}
+
+// withdraw takes o off the queue; a question that is with the node stays there, and its answer is for
+// nobody.
+func (q *readQueue) withdraw(o *op.Op) {
+	is := func(it readItem) bool { return it.op == o }
+	q.later = slices.DeleteFunc(q.later, is)
+	switch i := slices.IndexFunc(q.items, is); {
+	case i < 0:
+	case i < q.sent:
+		q.items[i].op = nil
+	default:
+		q.items = slices.Delete(q.items, i, i+1)
+		if i < q.looked {
+			q.looked--
+		}
+	}
+}
+
+// holds reports whether o is in the queue.
+func (q *readQueue) holds(o *op.Op) bool {
+	is := func(it readItem) bool { return it.op == o }
+	return slices.ContainsFunc(q.items, is) || slices.ContainsFunc(q.later, is)
 }
 
 // goesOn notes that the node goes on with a long read beside its stream.
@@ -113,6 +141,7 @@ func (q *readQueue) take() (items []readItem, begun, sent int) {
 // routeRead sends a read to the primary of its first key, behind all that is ordered.
 func (c *Core) routeRead(o *op.Op) {
 	c.pendingReads++
+	c.readTaken()
 	c.ask(o)
 }
 
@@ -154,8 +183,7 @@ func (c *Core) askParked() {
 
 func (c *Core) askRead(n *node, o *op.Op) {
 	c.rid++
-	o.Hold.Until, o.Hold.Asked = c.holdOf(o), c.rid
-	n.reads.push(readItem{op: o, id: c.rid, after: c.tail, timeMs: c.stampMs()})
+	n.reads.push(readItem{op: o, id: c.rid, after: c.tail, timeMs: c.stampMs(), hold: c.holdOf(o), askedUs: c.nowUs})
 }
 
 // holdOf returns the index that must be safe before o's reply is shown: of the last write ordered
@@ -183,17 +211,26 @@ func (c *Core) holdOf(o *op.Op) uint64 {
 // readReplied takes the answer of a read; one that was asked elsewhere since is ignored.
 func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 	it, ok := n.reads.popRead(id)
-	if !ok {
+	if !ok || it.op == nil {
 		return
 	}
 	o := it.op
+	o.Hold.Asked = id
+	if c.settleTwin(o, n) && it.second {
+		c.counters.hedgesWon++
+	}
+	if c.cfg.HedgePercentile > 0 && !o.Keyless {
+		c.hedge.times.add(c.nowUs - o.Hold.OrderedUs)
+	}
 	if c.cfg.Fault.ReplyMixUp && n.reads.sent > 0 && n.reads.items[0].op != nil {
-		n.reads.items[0].op, o = o, n.reads.items[0].op
+		next := &n.reads.items[0]
+		next.op, o = o, next.op
+		next.hold, it.hold = it.hold, next.hold
 	}
 	reply = keepReply(o, reply)
 	o.Reply = reply
-	if o.Hold.Until > c.safe {
-		if r := c.pending.at(o.Hold.Until); r != nil {
+	if it.hold > c.safe {
+		if r := c.pending.at(it.hold); r != nil {
 			r.held = append(r.held, o)
 			return
 		}
@@ -236,6 +273,9 @@ func (c *Core) rerouteReads(n *node, died bool) {
 			continue
 		}
 		o := it.op
+		if o == nil || c.twin(o, n) != nil {
+			continue // nobody waits for it, or the other node goes on with it
+		}
 		if died && i < begun+sent {
 			// Of those in its stream it executed the first that it has not answered, and none behind that.
 			died = i < begun
@@ -257,12 +297,19 @@ func (c *Core) rerouteReads(n *node, died bool) {
 // is held for that too, and is as late as that.
 func (c *Core) askReadsAgain(n *node) {
 	q := &n.reads
-	for i := range q.items[:q.sent] {
-		if it := &q.items[i]; it.op != nil && !c.cfg.Fault.HoldOnce {
-			it.op.Hold.Until, it.timeMs = c.holdOf(it.op), c.stampMs()
+	keep := q.items[:0]
+	for i, it := range q.items {
+		switch {
+		case i >= q.sent || it.query:
+		case it.op == nil:
+			continue // withdrawn
+		case !c.cfg.Fault.HoldOnce:
+			it.hold, it.timeMs = c.holdOf(it.op), c.stampMs()
 		}
+		keep = append(keep, it)
 	}
-	q.sent = 0
+	clear(q.items[len(keep):])
+	q.items, q.sent, q.looked = keep, 0, 0
 }
 
 // expireReads answers reads that no node has answered in time.
@@ -277,6 +324,7 @@ func (c *Core) expireReads() {
 				since = n.progressUs // as long as parts of something large come and go there is no limit
 			}
 			if it.op != nil && max(it.op.Hold.OrderedUs, since) < limit {
+				c.settleTwin(it.op, n)
 				c.pendingReads--
 				c.answerError(it.op, errReadTimeout)
 				if i < sent {
@@ -287,7 +335,7 @@ func (c *Core) expireReads() {
 			keep = append(keep, it)
 		}
 		clear(q.items[len(keep):])
-		q.items = keep
+		q.items, q.looked = keep, 0
 		c.expireLater(n, limit)
 	}
 	c.parked = slices.DeleteFunc(c.parked, func(o *op.Op) bool {
@@ -320,10 +368,13 @@ func (c *Core) expireLater(n *node, limitUs int64) {
 	q.later = slices.DeleteFunc(q.later, func(it readItem) bool {
 		switch {
 		case it.heardUs < limitUs:
+			c.settleTwin(it.op, n)
 			c.pendingReads--
 			c.answerError(it.op, errReadTimeout)
 		case n.busyMs == 0 && it.heardUs < c.nowUs-c.cfg.DeadMs*1000:
-			c.askRead(n, it.op)
+			if c.twin(it.op, n) == nil {
+				c.askRead(n, it.op)
+			}
 		default:
 			return false
 		}

@@ -19,6 +19,7 @@ func (c *Core) Status(nowUs int64) op.Status {
 		WindowEntries: int64(c.window.last + 1 - c.window.first), WindowBytes: c.window.bytes,
 		PendingWrites: len(c.pending.recs), PendingReads: c.pendingReads,
 		Resends: c.counters.resends, ReadsRerouted: c.counters.rerouted,
+		ReadsHedged: c.counters.hedged, ReadsHedgedWon: c.counters.hedgesWon, HedgeAfter: float64(c.hedge.afterUs) / 1e6,
 		DigestMismatches: c.counters.digestMismatches, NodesEvicted: maps.Clone(c.counters.evicted),
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}

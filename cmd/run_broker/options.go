@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +51,7 @@ type options struct {
 	suspectAfter time.Duration
 	deadAfter    time.Duration
 	holdOffMax   time.Duration
+	hedgeReads   string
 	busyLimit    time.Duration
 	ackTimeout   time.Duration
 	drainTimeout time.Duration
@@ -88,6 +91,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.windowBytes, "window-bytes", d.WindowBytesMax, "`bytes` of the log window, from which a node that was away catches up")
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
+	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
 	f.DurationVar(&o.deadAfter, "dead-after", ms(d.DeadMs), "a node silent or stalled for so long leaves the in-sync set")
 	f.DurationVar(&o.holdOffMax, "hold-off-max", ms(d.HoldOffMaxMs), "a node that leaves the in-sync set again and again is kept out for 1s, 2s, 4s ... but no longer than this; 0: not at all")
 	f.DurationVar(&o.busyLimit, "busy-limit", ms(d.BusyLimitMs), "how long one command may run before its node counts as stalled")
@@ -140,11 +144,27 @@ func (o *options) core() (replication.Config, error) {
 	case c.WriteTimeoutMs <= c.DeadMs:
 		return c, fmt.Errorf("--ack-timeout %s: longer than --dead-after %s", o.ackTimeout, o.deadAfter)
 	}
+	if c.HedgePercentile, err = parseHedge(o.hedgeReads); err != nil {
+		return c, fmt.Errorf("--hedge-reads %s: %w", o.hedgeReads, err)
+	}
 	if c.IDKeepMs = o.idKeep.Milliseconds(); c.IDKeepMs <= c.WriteTimeoutMs {
 		return c, fmt.Errorf("--id-keep %s: longer than --ack-timeout %s", o.idKeep, o.ackTimeout)
 	}
 	c.Embedded = o.embedded
 	return c, nil
+}
+
+// parseHedge reads off or a percentile: p95, p99.9.
+func parseHedge(s string) (percentile float64, err error) {
+	if s == "off" {
+		return 0, nil
+	}
+	number, ok := strings.CutPrefix(s, "p")
+	percentile, err = strconv.ParseFloat(number, 64)
+	if !ok || err != nil || !(percentile >= 50 && percentile < 100) {
+		return 0, errors.New("off, or a percentile from p50 to p99.99")
+	}
+	return percentile, nil
 }
 
 // ackParam and minInSyncParam are CONFIG GET and SET of the server's defaults.

@@ -74,11 +74,11 @@ func (o *Op) Cancelled() bool { return o.batch != nil && o.batch.cancelled.Load(
 
 // Hold is the ordering core's own bookkeeping on an Op.
 type Hold struct {
-	Until     uint64 // a read's reply is kept until this index is safe
 	OrderedUs int64  // when it was taken, microseconds
 	Resent    uint8  // how often a read's node died with it
 	Notified  bool   // it has its answer
-	Asked     uint64 // a read: the number under which a node was asked last
+	Asked     uint64 // a read: the number of the question that was answered
+	Twice     bool   // a read: it is asked of two nodes
 }
 
 // Batch is a pipeline of operations of one connection, answered together.

@@ -23,6 +23,9 @@ type Status struct {
 
 	Resends          uint64 // entries sent again
 	ReadsRerouted    uint64
+	ReadsHedged      uint64  // asked of a second node because the first was slow
+	ReadsHedgedWon   uint64  // of these, those that the second answered first
+	HedgeAfter       float64 // seconds after which a read is; 0: none is
 	DigestMismatches uint64
 	NodesEvicted     map[string]uint64 // reason -> how often a node left the in-sync set
 	ResumesTotal     uint64

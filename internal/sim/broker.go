@@ -93,6 +93,8 @@ func (b *brokerHost) collect() {
 	s := b.core.Status(b.clockUs())
 	b.w.stats.Resends += int(s.Resends)
 	b.w.stats.Rerouted += int(s.ReadsRerouted)
+	b.w.stats.Hedged += int(s.ReadsHedged)
+	b.w.stats.HedgesWon += int(s.ReadsHedgedWon)
 	b.w.stats.Snapshots += int(s.SnapshotsTotal)
 	b.w.stats.Resumes += int(s.ResumesTotal)
 	if s.DigestMismatches > 0 {
@@ -180,6 +182,9 @@ func (b *brokerHost) loop() {
 	b.core.Flush(b.clockUs())
 	b.perform()
 	w.check.afterLoop()
+	if at := b.core.HedgeAt(); at > 0 {
+		w.after(max(at-b.clockUs(), 1), b.wake)
+	}
 }
 
 // perform does what the core has put out, as package broker does.

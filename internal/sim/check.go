@@ -439,6 +439,10 @@ func (c *checker) atEnd() {
 		w.failf("6: %d requests were never answered", k)
 		return
 	}
+	if s := w.broker.core.Status(w.broker.clockUs()); s.PendingReads != 0 {
+		w.failf("6: every request is answered, and the broker counts %d reads that are not", s.PendingReads)
+		return
+	}
 	w.broker.collect()
 	_, tail, _, _ := w.broker.core.Indexes()
 	var first uint64

@@ -58,6 +58,7 @@ func drawPlan(r *rand.Rand) Plan {
 		Node:          replica.DefaultConfig(),
 	}
 	p.FirstNodes = 1 + r.IntN(p.Nodes)
+	p.Broker.HedgePercentile = pick[float64](r, 0, 0, 50, 95)
 	switch r.IntN(4) {
 	case 0:
 		p.Loss = pick(r, 0.0005, 0.003, 0.01)

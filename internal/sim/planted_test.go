@@ -49,6 +49,10 @@ func plantedFaults() []planted {
 		ids(p)
 		p.Nodes, p.FirstNodes, p.Broker.IDKeepMs = 3, 3, 100
 	}
+	hedging := func(p *Plan) {
+		p.Nodes, p.FirstNodes, p.Embedded, p.Keys, p.Clients, p.ThinkUs, p.Loss = 3, 3, false, 1, 5, 3000, 0
+		p.Broker.HedgePercentile, p.Only, p.FaultEveryUs = 50, []fault{slowNode}, 100_000
+	}
 	return []planted{
 		{name: "AckEarly", broker: b{AckEarly: true}, within: 10, found: "3"},
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
@@ -65,6 +69,8 @@ func plantedFaults() []planted {
 		{name: "SafeGoesBack", broker: b{SafeGoesBack: true}, within: 20, found: "8"},
 		{name: "ClockBack", broker: b{ClockBack: true}, within: 50, found: "1", change: reigns},
 		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read"},
+		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
+		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6", change: hedging},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},

@@ -44,6 +44,7 @@ type Stats struct {
 	Views, Eras, Histories    int
 	Snapshots, Resumes        int
 	Resends, Rerouted         int
+	Hedged, HedgesWon         int
 	LostUnsafe                int // acknowledged by fewer than all, and lost, as it may be
 	CopiesLost                int // runs in which the last copy was lost
 	Retries                   int // writes with an id that had been ordered before
@@ -70,6 +71,8 @@ func (s *Stats) Add(t Stats) {
 	s.Resumes += t.Resumes
 	s.Resends += t.Resends
 	s.Rerouted += t.Rerouted
+	s.Hedged += t.Hedged
+	s.HedgesWon += t.HedgesWon
 	s.LostUnsafe += t.LostUnsafe
 	s.CopiesLost += t.CopiesLost
 	s.Retries += t.Retries

@@ -2,9 +2,12 @@ package broker_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"brainer/broker"
@@ -62,6 +65,54 @@ func TestTornWriteLeavesTheRecordBefore(t *testing.T) {
 	}
 	if v, err := s.Load(); err != nil || v.No != 7 {
 		t.Fatalf("got %+v, %v", v, err)
+	}
+}
+
+// A Save that ends in the middle of the file, with its process or with an error, leaves the record before.
+func TestSaveThatIsCutShortLeavesTheRecordBefore(t *testing.T) {
+	const dirVar, cutVar = "BRAINER_TEST_DIR", "BRAINER_TEST_CUT"
+	later := testView()
+	later.No++
+	if dir := os.Getenv(dirVar); dir != "" {
+		cut, _ := strconv.ParseUint(os.Getenv(cutVar), 10, 64)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: cut, Max: cut}); err != nil {
+			t.Skip("no limit of file sizes: ", err)
+		}
+		s, err := broker.OpenFileStore(dir)
+		if err == nil {
+			err = s.Save(later)
+		}
+		t.Fatal("cut short: ", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cut := range []int{0, 1, 9, 40, 90} {
+		dir := t.TempDir()
+		s, err := broker.OpenFileStore(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Save(testView()); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		child := exec.Command(self, "-test.run", "^"+t.Name()+"$")
+		child.Env = append(os.Environ(), dirVar+"="+dir, cutVar+"="+strconv.Itoa(cut))
+		if out, err := child.CombinedOutput(); err == nil {
+			t.Fatalf("not cut at %d: %s", cut, out)
+		}
+		if s, err = broker.OpenFileStore(dir); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := s.Load(); err != nil || v.No != testView().No {
+			t.Errorf("cut at %d: got %+v, %v", cut, v, err)
+		}
+		if err := s.Save(later); err != nil {
+			t.Errorf("cut at %d, then: %v", cut, err)
+		}
+		s.Close()
 	}
 }
 

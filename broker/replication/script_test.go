@@ -3,6 +3,8 @@ package replication
 import (
 	"flag"
 	"fmt"
+	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strconv"
@@ -59,6 +61,23 @@ func TestConversations(t *testing.T) {
 
 // plant plants a mistake, to see which scripts notice it.
 var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold ...")
+
+// TestScriptsFindPlantedFaults plants what the simulator does not find by chance, and demands that the
+// script which is meant for it fails.
+func TestScriptsFindPlantedFaults(t *testing.T) {
+	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy"} {
+		t.Run(fault, func(t *testing.T) {
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(self, "-test.run", "^TestConversations$/^"+script+"$", "-plant", fault).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "FAIL: TestConversations/"+script) {
+				t.Errorf("%s does not notice %s: %v\n%s", script, fault, err, out)
+			}
+		})
+	}
+}
 
 // script is one conversation.
 type script struct {

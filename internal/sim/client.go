@@ -175,7 +175,9 @@ func (c *client) command() []string {
 		return []string{"MGET", c.stringKey(), c.stringKey(), "n0", c.stringKey()}
 	case 19:
 		return []string{"DEL", c.stringKey(), c.stringKey()}
-	case 20, 21:
+	case 20:
+		return []string{"HSET", c.hashKey(), "f" + strconv.Itoa(r.IntN(5)), c.value(), "f" + strconv.Itoa(r.IntN(5)), c.value()}
+	case 21:
 		return []string{"HSET", c.hashKey(), "f" + strconv.Itoa(r.IntN(5)), c.value()}
 	case 22:
 		return []string{"HDEL", c.hashKey(), "f" + strconv.Itoa(r.IntN(5))}

@@ -74,6 +74,7 @@ func plantedFaults() []planted {
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},
+		{name: "MapOrder", node: n{MapOrder: true}, within: 20, found: "2"},
 		{name: "KeepDataID", node: n{KeepDataID: true}, within: 50, found: "1|3"},
 		{name: "SkipChunk", node: n{SkipChunk: true}, within: 50, found: "2"},
 		{name: "ForgetIDs", node: n{ForgetIDs: true}, within: 10, found: "11", change: ids},

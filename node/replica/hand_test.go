@@ -1,7 +1,11 @@
 package replica
 
 import (
+	"flag"
 	"fmt"
+	"os"
+	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -32,6 +36,26 @@ type hand struct {
 
 const ownNumber = 3
 
+// plant plants a mistake, to see which tests notice it.
+var plant = flag.String("plant", "", "the Fault to plant: NoGapCheck, IgnoreEpoch ...")
+
+// TestPlantedFaultsAreNoticed plants what the simulator does not find by chance, and demands that the
+// test which is meant for it fails.
+func TestPlantedFaultsAreNoticed(t *testing.T) {
+	for fault, test := range map[string]string{"NoGapCheck": "TestGapIsNackedAndChangesNothing", "IgnoreEpoch": "TestOlderEpochIsFencedAndChangesNothing"} {
+		t.Run(fault, func(t *testing.T) {
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(self, "-test.run", "^"+test+"$", "-plant", fault).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "--- FAIL: "+test) {
+				t.Errorf("%s does not notice %s: %v\n%s", test, fault, err, out)
+			}
+		})
+	}
+}
+
 func newHand(t testing.TB, change func(*Config)) *hand {
 	h := &hand{t: t, epoch: 1, session: 1, era: 1, nowMs: 1_700_000_000_000}
 	cfg := DefaultConfig()
@@ -39,6 +63,9 @@ func newHand(t testing.TB, change func(*Config)) *hand {
 	cfg.Rand = func() uint64 { h.drawn++; return h.drawn * 1000 }
 	if change != nil {
 		change(&cfg)
+	}
+	if *plant != "" {
+		reflect.ValueOf(&cfg.Fault).Elem().FieldByName(*plant).SetBool(true)
 	}
 	h.r = New(cfg)
 	h.r.Open(h.session)

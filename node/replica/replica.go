@@ -66,6 +66,7 @@ type Fault struct {
 	LateSnap    bool   // take the snapshot one entry late
 	ForgetIDs   bool   // apply a write again although its id was seen
 	SnapNoIDs   bool   // leave the outcomes out of a snapshot
+	MapOrder    bool   // execute as if the fields of an HSET came out of a map
 	IDSkewMs    int64  // added to the entry's time before an outcome's deadline is looked at
 }
 
@@ -359,6 +360,9 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 		if err != nil || len(rest) > 0 {
 			r.reply.Error(command.ErrInternal)
 			return
+		}
+		if n := len(args); r.cfg.Fault.MapOrder && n > 4 && string(args[0]) == "HSET" {
+			args[n-4], args[n-3], args[n-2], args[n-1] = args[n-2], args[n-1], args[n-4], args[n-3]
 		}
 		c.Args = args
 		command.Execute(c, r.cfg.Table)

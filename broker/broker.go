@@ -233,6 +233,15 @@ func (b *Broker) Forget(node string) string {
 	return b.text(func(c *replication.Core) string { return c.Forget(b.cfg.NowUs(), node) })
 }
 
+// Verify begins to compare the copies, and returns the number of the comparison in Status.
+func (b *Broker) Verify() (number uint64, text string) {
+	text = b.text(func(c *replication.Core) (text string) {
+		number, text = c.Verify(b.cfg.NowUs())
+		return text
+	})
+	return number, text
+}
+
 // SetAck and SetMinInSync change the server's defaults.
 func (b *Broker) SetAck(a op.Ack)    { b.ask(func(c *replication.Core) { c.SetAck(a) }) }
 func (b *Broker) SetMinInSync(n int) { b.ask(func(c *replication.Core) { c.SetMinInSync(n) }) }

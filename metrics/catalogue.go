@@ -50,6 +50,14 @@ var statusRows = []row[*op.Status]{
 		func(s *op.Status, out sink) { out.value(s.HedgeAfter) }},
 	{"brainer_digest_mismatches_total", counter, "Times that a node's state was found to differ from the others'.", nil,
 		func(s *op.Status, out sink) { out.value(float64(s.DigestMismatches)) }},
+	{"brainer_verify_passes_total", counter, "Comparisons of all copies, range by range, that found them equal.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Verify.Passes)) }},
+	{"brainer_verify_last_equal_timestamp_seconds", gauge, "When the last of these ended, as Unix time; 0: there was none.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Verify.EqualMs) / 1000) }},
+	{"brainer_verify_ranges_total", counter, "Ranges of keys that were compared and found equal.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Verify.TotalRanges)) }},
+	{"brainer_verify_mismatches_total", counter, "Ranges of keys that were found to differ; the log names the keys.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Verify.TotalDiffered)) }},
 	{"brainer_nodes_evicted_total", counter, "Times that a node left the in-sync set, by reason.", labels{"reason"},
 		func(s *op.Status, out sink) {
 			for reason, n := range s.NodesEvicted {

@@ -23,6 +23,8 @@ type Operator interface {
 	RecoverFrom(node string) string // take this node's copy for the truth
 	RecoverEmpty() string           // begin empty although copies may exist
 	Forget(node string) string      // a node that is not coming back
+
+	Verify() (number uint64, text string) // begin to compare the copies
 }
 
 // Observer is told what was executed, for metrics. It is called by many goroutines at once.

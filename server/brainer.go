@@ -20,6 +20,7 @@ func brainerHandlers() map[string]handler {
 		"brainer|status":  {run: brainerStatus},
 		"brainer|recover": {run: brainerRecover},
 		"brainer|forget":  {run: brainerForget},
+		"brainer|verify":  {run: brainerVerify},
 		"brainer|help":    {run: help(brainerHelp)},
 	}
 }
@@ -153,6 +154,21 @@ func brainerForget(c *client, args [][]byte, w *resp.Writer) {
 	writeOutcome(w, operator.Forget(string(args[2])))
 }
 
+// brainerVerify begins to compare the copies and answers the number of that comparison.
+func brainerVerify(c *client, _ [][]byte, w *resp.Writer) {
+	operator, ok := c.srv.backend.(Operator)
+	if !ok {
+		w.Error(errNoOperator)
+		return
+	}
+	number, text := operator.Verify()
+	if text != "" {
+		w.Error(text)
+		return
+	}
+	w.Int(int64(number))
+}
+
 func writeOutcome(w *resp.Writer, text string) {
 	if text != "" {
 		w.Error(text)
@@ -275,6 +291,10 @@ func appendStatus(b []byte, st op.Status) []byte {
 	line("brainer_reads_hedged:%d", st.ReadsHedged)
 	line("brainer_reads_hedged_won:%d", st.ReadsHedgedWon)
 	line("brainer_digest_mismatches:%d", st.DigestMismatches)
+	v := &st.Verify
+	line("brainer_verify:number=%d,running=%d,keys=%d,ranges=%d,skipped=%d,differed=%d", v.Number, oneIf(v.Running), v.Keys, v.Ranges, v.Skipped, v.Differed)
+	line("brainer_verify_passes:%d", v.Passes)
+	line("brainer_verify_last_equal:%d", v.EqualMs/1000)
 	line("brainer_resumes:%d", st.ResumesTotal)
 	line("brainer_snapshots:%d", st.SnapshotsTotal)
 	line("brainer_nodes:%d", len(st.Nodes))

@@ -113,5 +113,7 @@ var (
 		"    With no copy in sync: take this node's for the truth, or begin empty.",
 		"STATUS [JSON]",
 		"    Show the order, the log window and the nodes.",
+		"VERIFY",
+		"    Begin to compare what the nodes hold; STATUS tells how far it is.",
 	}}
 )

@@ -39,6 +39,9 @@ type Config struct {
 	JoinPinBytes   int64 // what the window may grow to for a joiner
 	JoinLagEntries uint64
 
+	VerifyEveryMs   int64 // all copies are compared once in so long; 0: when somebody asks for it
+	VerifyRangeKeys int   // about so many keys at a time
+
 	MinInSync int
 	Ack       op.Ack // for AckDefault
 	IDKeepMs  int64  // how long the outcome of a write with an id is kept
@@ -53,6 +56,7 @@ func DefaultConfig() Config {
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
+		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,
 		MinInSync: 1, Ack: op.AckAll, IDKeepMs: 900_000,
 	}
 }
@@ -139,6 +143,7 @@ type Core struct {
 	rid         uint64
 	digests     digests
 	hedge       hedge
+	verify      verify
 
 	formAtUs     int64
 	recoverAtUs  int64
@@ -412,7 +417,7 @@ func (c *Core) Unreachable(nowUs int64, peer string) {
 
 // Idle reports whether nothing waits for an answer or for time to pass but the heartbeats.
 func (c *Core) Idle() bool {
-	if c.state != active || c.storing != nil || c.pendingReads > 0 || len(c.barriers) > 0 || c.tail != c.safe {
+	if c.state != active || c.storing != nil || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
 		return false
 	}
 	for _, n := range c.nodes {
@@ -467,6 +472,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.expireOps()
 	c.maybeOrderTick()
 	c.maybeStartJoins()
+	c.maybeVerify()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}
@@ -568,7 +574,7 @@ func (c *Core) giveUpAll() {
 	for _, n := range c.nodes {
 		items, _, _ := n.reads.take()
 		for _, it := range items {
-			if it.op != nil {
+			if it.op != nil && !it.compares {
 				c.answerError(it.op, errLoading)
 			}
 		}

@@ -1,6 +1,10 @@
 package replication
 
-import "brainer/internal/wire"
+import (
+	"fmt"
+
+	"brainer/internal/wire"
+)
 
 // digests compares the rolling digests that nodes report at the same indexes.
 type digests struct {
@@ -53,13 +57,25 @@ func (c *Core) compareDigest(n *node, index, digest uint64) {
 	if waiting > 0 {
 		return
 	}
-	right := s.majority()
-	for _, v := range s.votes {
+	c.putOutMinority(s.votes, fmt.Sprintf("at index %d", index))
+	s.votes = s.votes[:0]
+}
+
+// putOutMinority puts out the nodes whose digest is not the majority's, and returns them: each takes a
+// snapshot.
+func (c *Core) putOutMinority(votes []vote, where string) (ids []string) {
+	right, guessed := majority(votes)
+	for _, v := range votes {
 		if v.digest == right || !v.node.connected() {
 			continue
 		}
+		how := fmt.Sprintf("its digest is %016x, the others' %016x (%d copies)", v.digest, right, len(votes))
+		if guessed {
+			how += ": a guess, that the copy which has been in sync for longer is right"
+		}
+		ids = append(ids, v.node.id)
 		c.counters.digestMismatches++
-		c.event(2, "copy differs", v.node, "at index %d its digest is %016x, the others' %016x (votes %d)", index, v.digest, right, len(s.votes))
+		c.event(2, "copy differs", v.node, "%s: %s", where, how)
 		if v.node.inSync() && (c.mustKeep(v.node) || c.inSyncCount() <= c.cfg.MinInSync) {
 			continue // the set is not made smaller than it may be
 		}
@@ -70,7 +86,7 @@ func (c *Core) compareDigest(n *node, index, digest uint64) {
 		c.reject(v.node.peer, wire.Header{Session: v.node.session}, true, reasonDiverged)
 		c.sessionOver(v.node, reasonDiverged)
 	}
-	s.votes = s.votes[:0]
+	return ids
 }
 
 func (s *digestSlot) voted(n *node) bool {
@@ -84,11 +100,11 @@ func (s *digestSlot) voted(n *node) bool {
 
 // majority: the digest with most votes of in-sync nodes; in a tie, a guess, that of the one that has
 // been in the set for longest.
-func (s *digestSlot) majority() uint64 {
-	best, bestVotes, bestSince, bestNumber := s.votes[0].digest, 0, int64(0), uint16(0)
-	for _, v := range s.votes {
+func majority(all []vote) (digest uint64, guessed bool) {
+	best, bestVotes, bestSince, bestNumber := all[0].digest, 0, int64(0), uint16(0)
+	for _, v := range all {
 		votes, since, number := 0, v.node.inSyncSinceUs, v.node.number
-		for _, w := range s.votes {
+		for _, w := range all {
 			if w.digest == v.digest && w.node.inSync() {
 				votes++
 				if w.node.inSyncSinceUs < since || w.node.inSyncSinceUs == since && w.node.number < number {
@@ -96,10 +112,14 @@ func (s *digestSlot) majority() uint64 {
 				}
 			}
 		}
+		if votes == bestVotes && votes > 0 && v.digest != best {
+			guessed = true
+		}
 		if votes > bestVotes || votes == bestVotes && votes > 0 &&
 			(since < bestSince || since == bestSince && number < bestNumber) {
+			guessed = guessed && votes == bestVotes
 			best, bestVotes, bestSince, bestNumber = v.digest, votes, since, number
 		}
 	}
-	return best
+	return best, guessed
 }

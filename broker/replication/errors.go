@@ -3,14 +3,15 @@ package replication
 // Every text that a client can see from the core. The prefixes that client libraries retry by
 // themselves (LOADING, CLUSTERDOWN, NOREPLICAS, TRYAGAIN) are used only when nothing was ordered.
 const (
-	errLoading         = "LOADING Redis is loading the dataset in memory"
-	errClusterDown     = "CLUSTERDOWN The cluster is down"
-	errTryAgain        = "TRYAGAIN Write queue is full, try again"
-	errNoReplicas      = "NOREPLICAS Not enough good replicas to write."
-	errTooLarge        = "ERR the command exceeds 1 GiB"
-	errReadLost        = "ERR the read did not get an answer: the nodes that executed it died"
-	errReadTimeout     = "CLUSTERDOWN No node answers reads at the moment"
-	errUncertain       = "UNCERTAIN write may or may not have been applied (epoch %d index %d): applied on %d of %d"
-	errRepliesTooLarge = "ERR the replies of one pipeline are too large together: ask for less at once"
-	errReplyGone       = "UNCERTAIN write was applied, its reply is lost (epoch %d index %d)"
+	errLoading          = "LOADING Redis is loading the dataset in memory"
+	errClusterDown      = "CLUSTERDOWN The cluster is down"
+	errTryAgain         = "TRYAGAIN Write queue is full, try again"
+	errNoReplicas       = "NOREPLICAS Not enough good replicas to write."
+	errTooLarge         = "ERR the command exceeds 1 GiB"
+	errReadLost         = "ERR the read did not get an answer: the nodes that executed it died"
+	errReadTimeout      = "CLUSTERDOWN No node answers reads at the moment"
+	errUncertain        = "UNCERTAIN write may or may not have been applied (epoch %d index %d): applied on %d of %d"
+	errRepliesTooLarge  = "ERR the replies of one pipeline are too large together: ask for less at once"
+	errNothingToCompare = "ERR fewer than two copies are in sync: there is nothing to compare"
+	errReplyGone        = "UNCERTAIN write was applied, its reply is lost (epoch %d index %d)"
 )

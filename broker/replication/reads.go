@@ -18,6 +18,8 @@ type readItem struct {
 	askedUs int64
 	heardUs int64 // when the node said last that it goes on with this long one
 	second  bool  // another node was asked before, and is slow
+
+	compares bool // of all copies at the same place and time: it is not asked again
 }
 
 // readQueue holds the items of one node in the order of asking. The first sent of them are with the
@@ -214,6 +216,10 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 	if !ok || it.op == nil {
 		return
 	}
+	if it.compares {
+		c.rangeReplied(id, reply)
+		return
+	}
 	o := it.op
 	o.Hold.Asked = id
 	if c.settleTwin(o, n) && it.second {
@@ -273,6 +279,10 @@ func (c *Core) rerouteReads(n *node, died bool) {
 			continue
 		}
 		o := it.op
+		if it.compares && o != nil {
+			c.voidRange()
+			continue
+		}
 		if o == nil || c.twin(o, n) != nil {
 			continue // nobody waits for it, or the other node goes on with it
 		}
@@ -298,11 +308,15 @@ func (c *Core) rerouteReads(n *node, died bool) {
 func (c *Core) askReadsAgain(n *node) {
 	q := &n.reads
 	keep := q.items[:0]
+	void := false
 	for i, it := range q.items {
 		switch {
 		case i >= q.sent || it.query:
 		case it.op == nil:
 			continue // withdrawn
+		case it.compares:
+			void = true
+			continue
 		case !c.cfg.Fault.HoldOnce:
 			it.hold, it.timeMs = c.holdOf(it.op), c.stampMs()
 		}
@@ -310,11 +324,17 @@ func (c *Core) askReadsAgain(n *node) {
 	}
 	clear(q.items[len(keep):])
 	q.items, q.sent, q.looked = keep, 0, 0
+	if void {
+		c.voidRange()
+	}
 }
 
 // expireReads answers reads that no node has answered in time.
 func (c *Core) expireReads() {
 	limit := c.nowUs - c.cfg.ReadTimeoutMs*1000
+	if v := &c.verify; len(v.asks) > 0 && c.nowUs-v.askedUs > c.cfg.ReadTimeoutMs*1000 {
+		c.voidRange()
+	}
 	for _, n := range c.nodes {
 		q := &n.reads
 		keep, sent := q.items[:0], q.sent
@@ -323,7 +343,7 @@ func (c *Core) expireReads() {
 			if i < sent || len(n.long) > 0 {
 				since = n.progressUs // as long as parts of something large come and go there is no limit
 			}
-			if it.op != nil && max(it.op.Hold.OrderedUs, since) < limit {
+			if it.op != nil && !it.compares && max(it.op.Hold.OrderedUs, since) < limit {
 				c.settleTwin(it.op, n)
 				c.pendingReads--
 				c.answerError(it.op, errReadTimeout)

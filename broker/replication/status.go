@@ -23,6 +23,7 @@ func (c *Core) Status(nowUs int64) op.Status {
 		DigestMismatches: c.counters.digestMismatches, NodesEvicted: maps.Clone(c.counters.evicted),
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}
+	s.Verify = c.verifyStatus()
 	if ms := c.window.oldestMs(); ms > 0 {
 		s.WindowSeconds = float64(max(c.nowUs/1000-ms, 0)) / 1000
 	}

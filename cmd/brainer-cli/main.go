@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errMissing):
+	case errors.Is(err, errMissing), errors.Is(err, errDiffered):
 		return exitError
 	case errors.As(err, &reply):
 		fmt.Fprintf(stderr, "(error) %s\n", reply)

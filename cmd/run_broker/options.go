@@ -52,6 +52,7 @@ type options struct {
 	deadAfter    time.Duration
 	holdOffMax   time.Duration
 	hedgeReads   string
+	verifyEvery  time.Duration
 	busyLimit    time.Duration
 	ackTimeout   time.Duration
 	drainTimeout time.Duration
@@ -92,6 +93,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
 	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
+	f.DurationVar(&o.verifyEvery, "verify-every", ms(d.VerifyEveryMs), "compare what the nodes hold, range by range, once in so long; 0: only when brainer-cli verify asks for it")
 	f.DurationVar(&o.deadAfter, "dead-after", ms(d.DeadMs), "a node silent or stalled for so long leaves the in-sync set")
 	f.DurationVar(&o.holdOffMax, "hold-off-max", ms(d.HoldOffMaxMs), "a node that leaves the in-sync set again and again is kept out for 1s, 2s, 4s ... but no longer than this; 0: not at all")
 	f.DurationVar(&o.busyLimit, "busy-limit", ms(d.BusyLimitMs), "how long one command may run before its node counts as stalled")
@@ -132,6 +134,9 @@ func (o *options) core() (replication.Config, error) {
 	c.MinInSync = o.minInSync
 	c.WindowBytesMax, c.WindowMs = o.windowBytes, o.window.Milliseconds()
 	c.SuspectMs, c.DeadMs = o.suspectAfter.Milliseconds(), o.deadAfter.Milliseconds()
+	if c.VerifyEveryMs = o.verifyEvery.Milliseconds(); c.VerifyEveryMs < 0 || o.verifyEvery > 0 && c.VerifyEveryMs < 1000 {
+		return c, fmt.Errorf("--verify-every %s: at least 1s, or 0", o.verifyEvery)
+	}
 	c.HoldOffMaxMs = o.holdOffMax.Milliseconds()
 	c.BusyLimitMs, c.WriteTimeoutMs = o.busyLimit.Milliseconds(), o.ackTimeout.Milliseconds()
 	switch {

@@ -1,6 +1,11 @@
 package command
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+
+	"brainer/internal/wire"
+)
 
 // brainerRows are Brainer's own commands: BRAINER, and what the front end puts into entries.
 func brainerRows() []Row {
@@ -48,6 +53,11 @@ func brainerRows() []Row {
 					ArgSpec: "node<string>",
 				},
 				{
+					Name: "brainer|verify", Arity: 2, Flags: Server | Loading | Stale | Admin,
+					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of keys, in pieces beside other commands",
+					Summary: "Begin to compare what the nodes hold; BRAINER STATUS tells how far it is",
+				},
+				{
 					Name: "brainer|help", Arity: 2, Flags: Server | Loading | Stale,
 					Group: "server", Since: "1.0.0", Complexity: "O(1)",
 					Summary: "Show helpful text about the different subcommands",
@@ -57,6 +67,8 @@ func brainerRows() []Row {
 		// _reply RAW: RAW is the reply. The front end queues it in a transaction in the place of a
 		// command that it answers itself.
 		{Name: "_reply", Arity: 2, Flags: Internal | Fast, Run: runReply},
+		// _digest QUESTION: what this copy holds in a range of keys (wire.RangeQuestion), as one bulk.
+		{Name: wire.RangeCommand, Arity: 2, Flags: Internal | ReadOnly | Keyless, Run: runDigest},
 		// _keyspace: INFO's keyspace lines and the memory in use, as one bulk of "name:value" lines.
 		{Name: "_keyspace", Arity: 1, Flags: Internal | ReadOnly | Keyless, Run: runKeyspace},
 	}
@@ -74,4 +86,35 @@ func runKeyspace(c *Ctx) {
 		}
 	}
 	c.W.Bulk(lines)
+}
+
+// Of every database the copies can be compared.
+var _ [Databases - wire.Databases]struct{}
+
+// runDigest answers what this copy holds in a range of keys.
+func runDigest(c *Ctx) {
+	q, err := wire.DecodeRangeQuestion(c.Args[1])
+	if err != nil {
+		c.W.Error(ErrInternal)
+		return
+	}
+	var a wire.RangeAnswer
+	add := func(name []byte, digest uint64) {
+		a.Count++
+		a.Digest += digest
+		if q.Each {
+			a.Each = append(a.Each, wire.RangeItem{Name: bytes.Clone(name), Digest: digest})
+		}
+	}
+	if q.OfHash {
+		a.Total = uint64(c.KS.VisitFields(int(q.DB), q.Key, q.Part, q.Bits, c.NowMs, add))
+	} else {
+		a.Total = uint64(c.KS.VisitKeys(int(q.DB), q.Part, q.Bits, c.NowMs, func(key []byte, digest uint64, apart bool) {
+			add(key, digest)
+			if apart {
+				a.Hashes = append(a.Hashes, bytes.Clone(key))
+			}
+		}))
+	}
+	c.W.Bulk(a.Append(nil))
 }

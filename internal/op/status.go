@@ -31,7 +31,27 @@ type Status struct {
 	ResumesTotal     uint64
 	SnapshotsTotal   uint64
 
+	Verify Verify
+
 	Nodes []NodeStatus
+}
+
+// Verify is the comparison of the copies that is under way, or the last one.
+type Verify struct {
+	Number           uint64 // of this life of the broker; 0: there was none
+	Running          bool
+	BeganMs, EndedMs int64
+	Keys, KeysTotal  int64 // compared (fields of large hashes, too), and about how many keys there are
+	Ranges           int64
+	Skipped          int64 // ranges that fewer than two copies answered
+	Differed         int64
+	Found            []string // what differed, the latest of it
+	GaveUp           string   // why it did not come to its end
+
+	Passes        int64 // comparisons in which all copies were equal, to the end
+	EqualMs       int64 // when the last of these ended
+	TotalRanges   int64 // of all comparisons
+	TotalDiffered int64
 }
 
 // BrokerStates are the values of Status.State: serving; recovering or waiting for a first node; no

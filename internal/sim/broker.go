@@ -93,6 +93,7 @@ func (b *brokerHost) collect() {
 	s := b.core.Status(b.clockUs())
 	b.w.stats.Resends += int(s.Resends)
 	b.w.stats.Rerouted += int(s.ReadsRerouted)
+	b.w.stats.Compared += int(s.Verify.TotalRanges)
 	b.w.stats.Hedged += int(s.ReadsHedged)
 	b.w.stats.HedgesWon += int(s.ReadsHedgedWon)
 	b.w.stats.Snapshots += int(s.SnapshotsTotal)

@@ -81,6 +81,7 @@ func (n *nodeHost) start() {
 	if cfg.Fault.OwnSeed != 0 {
 		cfg.Fault.OwnSeed *= uint64(n.index + 1)
 	}
+	cfg.Fault.FlipBit = cfg.Fault.FlipBit && n.index == 1
 	cfg.Fault.MapOrder = cfg.Fault.MapOrder && n.index%2 == 1
 	cfg.Fault.IDSkewMs *= int64(n.index)
 	if cfg.Fault.WallClock {

@@ -72,6 +72,8 @@ func drawPlan(r *rand.Rand) Plan {
 	b.WindowMs = pick[int64](r, 0, 1000, 600_000)
 	b.TurnBytesMax = pick(r, 1200, 1<<20)
 	b.TurnReadsMax = pick(r, 2, 4096)
+	b.VerifyEveryMs = pick[int64](r, 0, 300, 2000)
+	b.VerifyRangeKeys = pick(r, 1, 3, 1000)
 	b.JoinLagEntries = pick[uint64](r, 0, 5, 1000)
 	b.JoinStallMs = 1500
 	b.RecoverWaitMs = pick[int64](r, 50, 2000, 2000)

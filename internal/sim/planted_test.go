@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,6 +50,12 @@ func plantedFaults() []planted {
 		ids(p)
 		p.Nodes, p.FirstNodes, p.Broker.IDKeepMs = 3, 3, 100
 	}
+	comparing := func(p *Plan) {
+		p.Nodes, p.FirstNodes, p.Keys, p.commands = 3, 3, 40, func(c *client) []string {
+			return []string{"SET", "s" + strconv.Itoa(c.w.rng.IntN(40)), "v"} // nobody reads
+		}
+		p.Broker.VerifyEveryMs, p.Broker.VerifyRangeKeys = 300, 3
+	}
 	hedging := func(p *Plan) {
 		p.Nodes, p.FirstNodes, p.Embedded, p.Keys, p.Clients, p.ThinkUs, p.Loss = 3, 3, false, 1, 5, 3000, 0
 		p.Broker.HedgePercentile, p.Only, p.FaultEveryUs = 50, []fault{slowNode}, 100_000
@@ -58,7 +65,7 @@ func plantedFaults() []planted {
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
 		{name: "HoldOnce", broker: b{HoldOnce: true}, within: 200, found: "8|read", change: lossy},
 		{name: "NoFloor", broker: b{NoFloor: true}, within: 50, found: "8"},
-		{name: "EjectNotDurable", broker: b{EjectNotDurable: true}, within: 50, found: "3"},
+		{name: "EjectNotDurable", broker: b{EjectNotDurable: true}, within: 50, found: "3|9"},
 		{name: "JoinerUncounted", broker: b{JoinerUncounted: true}, within: 200, found: "3|5|8", change: adding},
 		{name: "AddEarly", broker: b{AddEarly: true}, within: 20, found: "3|8"},
 		{name: "IgnoreDataID", broker: b{IgnoreDataID: true}, within: 50},
@@ -68,12 +75,13 @@ func plantedFaults() []planted {
 		{name: "OrderAgain", broker: b{OrderAgain: true}, within: 20, found: "6"},
 		{name: "SafeGoesBack", broker: b{SafeGoesBack: true}, within: 20, found: "8"},
 		{name: "ClockBack", broker: b{ClockBack: true}, within: 50, found: "1", change: reigns},
-		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read"},
+		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8"},
 		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
 		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6", change: hedging},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},
+		{name: "FlipBit", node: n{FlipBit: true}, within: 50, found: "2", change: comparing},
 		{name: "MapOrder", node: n{MapOrder: true}, within: 20, found: "2"},
 		{name: "KeepDataID", node: n{KeepDataID: true}, within: 50, found: "1|3"},
 		{name: "SkipChunk", node: n{SkipChunk: true}, within: 50, found: "2"},

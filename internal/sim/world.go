@@ -45,6 +45,7 @@ type Stats struct {
 	Snapshots, Resumes        int
 	Resends, Rerouted         int
 	Hedged, HedgesWon         int
+	Compared                  int // ranges
 	LostUnsafe                int // acknowledged by fewer than all, and lost, as it may be
 	CopiesLost                int // runs in which the last copy was lost
 	Retries                   int // writes with an id that had been ordered before
@@ -73,6 +74,7 @@ func (s *Stats) Add(t Stats) {
 	s.Rerouted += t.Rerouted
 	s.Hedged += t.Hedged
 	s.HedgesWon += t.HedgesWon
+	s.Compared += t.Compared
 	s.LostUnsafe += t.LostUnsafe
 	s.CopiesLost += t.CopiesLost
 	s.Retries += t.Retries

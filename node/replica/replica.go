@@ -66,6 +66,7 @@ type Fault struct {
 	LateSnap    bool   // take the snapshot one entry late
 	ForgetIDs   bool   // apply a write again although its id was seen
 	SnapNoIDs   bool   // leave the outcomes out of a snapshot
+	FlipBit     bool   // change a value once, as no entry does
 	MapOrder    bool   // execute as if the fields of an HSET came out of a map
 	IDSkewMs    int64  // added to the entry's time before an outcome's deadline is looked at
 }
@@ -395,6 +396,9 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	r.digest = chain(r.digest, index, xxhash.Sum64(r.reply.B), r.ks.ChangeHash()^(r.ids.sum-ids))
 	if index%wire.DigestEvery == 0 {
 		r.checkAt, r.check = index, r.digest
+	}
+	if r.cfg.Fault.FlipBit && index == 50 {
+		r.ks.Damage(index*0x9e3779b97f4a7c15, e.TimeMs)
 	}
 	reply := r.replies.keep(r.reply.B)
 	r.ring.append(era, index, encoded, reply)

@@ -22,6 +22,8 @@ SEEDS ?= 10000
 CHAOS ?= 10m
 CHAOSSEED ?= 0
 SOAK ?= 30m
+FIGURES ?= 20
+PLANTS ?= NoReadHold ReadAnywhere OrderAgain ack=primary AckEarly AddEarly IgnoreDataID ReplyMixUp
 FROM  ?= 1
 
 .PHONY: help
@@ -72,12 +74,24 @@ bench-quick: deps-bench ## the same in about two minutes, for a first idea
 	go run ./bench -seconds 1 -repeat 3 $(ARGS)
 
 .PHONY: chaos
-chaos: deps-test ## real processes, faults at random for CHAOS (10m), histories through porcupine, a table of outages
-	go test ./integration -run 'TestChaos$$' -count=1 -v -timeout 0 -args -chaos $(CHAOS) -chaosseed $(CHAOSSEED)
+chaos: deps-test ## real processes, faults at random for CHAOS (10m), a quarter more in network namespaces, histories through porcupine
+	go test ./integration -run 'TestChaos(InNamespaces)?$$' -count=1 -v -timeout 0 -args -chaos $(CHAOS) -chaosseed $(CHAOSSEED)
+
+.PHONY: chaos-planted
+chaos-planted: deps-test ## which of the mistakes in PLANTS a minute of chaos finds
+	@for mistake in $(PLANTS); do \
+		case $$mistake in ack=*) args="-chaosack $${mistake#ack=}" ;; *) args="-plant $$mistake" ;; esac; \
+		out=$$(go test ./integration -run 'TestChaos$$' -count=1 -v -args $$args 2>&1 || true); \
+		case $$out in *"--- FAIL: TestChaos"*) echo "$$mistake: found" ;; *"--- PASS: TestChaos"*) echo "$$mistake: NOT FOUND" ;; *) echo "$$out"; exit 1 ;; esac; \
+	done
 
 .PHONY: soak
 soak: deps-test ## the same for SOAK (30m) without restarts of the broker, which must not grow
 	go test ./integration -run 'TestChaos$$' -count=1 -v -timeout 0 -args -soak -chaos $(SOAK) -chaosseed $(CHAOSSEED)
+
+.PHONY: faults
+faults: deps-test ## each way to die FIGURES (20) times under half of what the cluster can do: how long clients stall
+	go test ./integration -run 'TestFailureFigures$$' -count=1 -v -timeout 0 -args -figures $(FIGURES)
 
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code

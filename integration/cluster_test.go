@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,14 +22,16 @@ import (
 
 // cluster is a broker and its nodes in a directory of their own.
 type cluster struct {
-	t       testing.TB
-	dir     string // short: an ipc path has room for 107 bytes
-	flags   []string
-	broker  *process
-	nodes   map[string]*process
-	addr    string // of the broker, for Redis clients
-	metrics string
-	control *redis.Client // for what the test itself asks
+	t        testing.TB
+	dir      string // short: an ipc path has room for 107 bytes
+	flags    []string
+	broker   *process
+	nodes    map[string]*process
+	within   map[string][]string // what starts a process inside something else, by name
+	addr     string              // of the broker, for Redis clients
+	metrics  string
+	endpoint string        // of the broker, for nodes; "": a socket file
+	control  *redis.Client // for what the test itself asks
 }
 
 // newCluster makes the directory; nothing runs yet.
@@ -70,7 +73,9 @@ func startAlone(t testing.TB, flags ...string) *cluster {
 
 func nodeName(i int) string { return fmt.Sprintf("n%d", i) }
 
-func (c *cluster) brokerEndpoint() string        { return "ipc://" + filepath.Join(c.dir, "b") }
+func (c *cluster) brokerEndpoint() string {
+	return cmp.Or(c.endpoint, "ipc://"+filepath.Join(c.dir, "b"))
+}
 func (c *cluster) nodeEndpoint(id string) string { return "ipc://" + filepath.Join(c.dir, id) }
 func (c *cluster) stateDir() string              { return filepath.Join(c.dir, "state") }
 
@@ -84,7 +89,7 @@ func (c *cluster) startBroker(flags ...string) {
 		c.addr, c.metrics = "127.0.0.1:0", "127.0.0.1:0"
 	}
 	args := append([]string{"--listen", c.addr, "--metrics", c.metrics, "--broker", c.brokerEndpoint(), "--state-dir", c.stateDir()}, c.flags...)
-	c.broker = start(c.t, "broker", binary("run_broker"), args...)
+	c.broker = c.start("broker", binary("run_broker"), args)
 	m := c.broker.awaitLog(`msg="broker starts".* listen=(\S+) .*metrics=(\S+)`)
 	c.addr, c.metrics = m[1], m[2] // a broker that comes back comes back here
 	if c.control == nil {
@@ -96,9 +101,15 @@ func (c *cluster) startBroker(flags ...string) {
 func (c *cluster) startNode(id string, flags ...string) *process {
 	c.t.Helper()
 	args := append([]string{"--node-endpoint", c.nodeEndpoint(id), "--broker", c.brokerEndpoint(), "--id", id}, flags...)
-	p := start(c.t, id, binary("run_node"), args...)
+	p := c.start(id, binary("run_node"), args)
 	c.nodes[id] = p
 	return p
+}
+
+func (c *cluster) start(name, path string, args []string) *process {
+	c.t.Helper()
+	line := append(append(slices.Clone(c.within[name]), path), args...)
+	return start(c.t, name, line[0], line[1:]...)
 }
 
 // newClient is a go-redis client of the broker that never repeats a command by itself.
@@ -311,8 +322,21 @@ func (c *cluster) nodeStatus(id string) (s op.Status) {
 // page fetches from the metrics address.
 func (c *cluster) page(path string) (code int, body string) {
 	c.t.Helper()
+	return c.fetch("http://" + c.metrics + path)
+}
+
+// nodePage is the metrics page of a node that was started with --metrics.
+func (c *cluster) nodePage(id string) string {
+	c.t.Helper()
+	m := c.nodes[id].awaitLog(`msg="node starts".* metrics=(\S+)`)
+	_, body := c.fetch("http://" + m[1] + "/metrics")
+	return body
+}
+
+func (c *cluster) fetch(url string) (code int, body string) {
+	c.t.Helper()
 	hc := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := hc.Get("http://" + c.metrics + path)
+	r, err := hc.Get(url)
 	if err != nil {
 		c.t.Fatal(err)
 	}

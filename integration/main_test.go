@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 )
+
+var planted = flag.String("plant", "", "build the broker with this mistake of replication.Fault, which TestChaos should find")
 
 // binaries is where TestMain has built run_broker, run_node and brainer-cli.
 var binaries string
@@ -58,6 +62,13 @@ func build(dir string) error {
 	if raceEnabled {
 		args = append(args, "-race")
 	}
+	if *planted != "" {
+		overlay, err := plant(dir, *planted)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-overlay", overlay)
+	}
 	cmd := exec.Command("go", append(args, "brainer/cmd/run_broker", "brainer/cmd/run_node", "brainer/cmd/brainer-cli")...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -67,6 +78,34 @@ func build(dir string) error {
 		fmt.Printf("built the binaries in %s\n", time.Since(began).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// plant writes an overlay for the compiler in which the broker starts from settings with the mistake; the
+// sources stay as they are.
+func plant(dir, mistake string) (overlay string, err error) {
+	original, err := filepath.Abs("../broker/replication/core.go")
+	if err != nil {
+		return "", err
+	}
+	source, err := os.ReadFile(original)
+	if err != nil {
+		return "", err
+	}
+	const begin = "func DefaultConfig() Config {\n\treturn Config{\n"
+	if bytes.Count(source, []byte(begin)) != 1 {
+		return "", fmt.Errorf("plant: %q is not in %s", begin, original)
+	}
+	source = bytes.Replace(source, []byte(begin), fmt.Appendf(nil, "%s\t\tFault: Fault{%s: true},\n", begin, mistake), 1)
+	replaced := filepath.Join(dir, "core.go")
+	if err := os.WriteFile(replaced, source, 0o600); err != nil {
+		return "", err
+	}
+	b, err := json.Marshal(map[string]map[string]string{"Replace": {original: replaced}})
+	if err != nil {
+		return "", err
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, b, 0o600)
 }
 
 // binary is the path of one of ours.

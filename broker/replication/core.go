@@ -534,6 +534,9 @@ func (c *Core) maybePutOutLaggard() {
 
 // trimWindow keeps the window within its limits; what a member or a joiner still needs stays.
 func (c *Core) trimWindow() {
+	if c.window.bytes > c.cfg.JoinPinBytes {
+		c.dropGreediestJoiner() // before what it pins is counted: it may be back at once
+	}
 	keep := c.tail + 1
 	if len(c.pending.recs) > 0 {
 		keep = min(keep, c.pending.first)
@@ -549,9 +552,6 @@ func (c *Core) trimWindow() {
 	}
 	if c.cfg.Fault.TrimEarly {
 		keep = c.tail + 1
-	}
-	if c.window.bytes > c.cfg.JoinPinBytes {
-		c.dropGreediestJoiner()
 	}
 	c.window.trim(c.cfg.WindowBytesMax, minMs, keep)
 }

@@ -461,7 +461,8 @@ func (c *Core) shrunk() {
 	n := c.inSyncCount()
 	for i, r := range c.pending.recs {
 		index := c.pending.first + uint64(i)
-		if r.op != nil && index > c.safe && (n < c.cfg.MinInSync || int(r.ack) > n) {
+		// What is safe is held by too few for a rule that names a number all the same.
+		if r.op != nil && (index > c.safe && n < c.cfg.MinInSync || int(r.ack) > n) {
 			c.abandonUncertain(index, r)
 		}
 	}

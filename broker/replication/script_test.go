@@ -22,7 +22,7 @@ import (
 // played by hand, and clients. Each line of a block is one step; what follows from it stands below
 // (go test -rewrite writes it anew: read the difference).
 //
-//	broker [embedded] [min=N] [ack=all|primary|N] [window=BYTES] [hedge=PERCENTILE]   a broker without a record
+//	broker [embedded] [min=N] [ack=all|primary|N] [window=BYTES] [hedge=PERCENTILE] [lag=ENTRIES]   a broker without a record
 //	restart [lost] [norecord]   the broker process ends and another one starts; lost: the record on its way did
 //	                        not arrive; norecord: nor does it find an earlier one
 //	set n1 n2 ...           these nodes start and become live, without a word here
@@ -185,6 +185,7 @@ func (s *script) step(words []string) {
 		s.cfg.WindowBytesMax = s.number(words, "window", 1<<20)
 		s.cfg.JoinPinBytes = 4 * s.cfg.WindowBytesMax
 		s.cfg.ChunkBytes = 128
+		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))
 		s.cfg.HedgePercentile = float64(s.number(words, "hedge", 0))
 		if a := ackArg(words); a != op.AckDefault {
 			s.cfg.Ack = a

@@ -59,7 +59,7 @@ func TestVerifyGoesOnInTheBackground(t *testing.T) {
 
 func TestVerifyNeedsTwoCopies(t *testing.T) {
 	c := startCluster(t, 1)
-	if out, code := cli(t, c.brokerEndpoint(), "verify"); code != 1 || !strings.Contains(out, "nothing to compare") {
+	if out, code := cli(t, c.brokerEndpoint(), "verify"); code != 4 || !strings.Contains(out, "nothing to compare") {
 		t.Errorf("%d, %s", code, out)
 	}
 }

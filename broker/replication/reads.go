@@ -228,7 +228,7 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 	if c.cfg.HedgePercentile > 0 && !o.Keyless {
 		c.hedge.times.add(c.nowUs - o.Hold.OrderedUs)
 	}
-	if c.cfg.Fault.ReplyMixUp && n.reads.sent > 0 && n.reads.items[0].op != nil {
+	if c.cfg.Fault.ReplyMixUp && n.reads.sent > 0 && n.reads.items[0].op != nil && !n.reads.items[0].compares {
 		next := &n.reads.items[0]
 		next.op, o = o, next.op
 		next.hold, it.hold = it.hold, next.hold

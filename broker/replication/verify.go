@@ -16,6 +16,7 @@ import (
 const (
 	rangeSizing    = 62        // bits of a range that is nearly empty: only the table's size is wanted
 	rangeRetryUs   = 100_000   // after a question that not all could answer
+	rangeRetries   = 50        // then the range is left out
 	rangeSlowestUs = 5_000_000 // between two questions of an unhurried comparison
 	differingMax   = 10        // keys that are named
 )
@@ -38,6 +39,7 @@ type verify struct {
 type compared struct {
 	question wire.RangeQuestion // the next
 	sized    bool               // its Bits follow from the table's size
+	retries  int                // of the question
 }
 
 // rangeAsk is the question that one node has.
@@ -56,13 +58,18 @@ func (c *Core) Verify(nowUs int64) (number uint64, refusal string) {
 	if c.state != active || len(c.comparable()) < 2 {
 		return 0, errNothingToCompare
 	}
-	c.voidRange()
-	c.beginVerify(true)
+	if v := &c.verify; !v.running || !v.hurry { // who asks while one is under way awaits that
+		c.voidRange()
+		c.beginVerify(true)
+	}
 	return c.verify.last.Number, ""
 }
 
 func (c *Core) beginVerify(hurry bool) {
 	v := &c.verify
+	if v.running {
+		v.sum.Ranges += v.last.Ranges
+	}
 	v.running, v.hurry, v.nextUs, v.votes = true, hurry, c.nowUs, nil
 	v.last = op.Verify{Number: v.last.Number + 1, Running: true, BeganMs: c.nowUs / 1000}
 	v.todo = v.todo[:0]
@@ -93,6 +100,10 @@ func (c *Core) maybeVerify() {
 	nodes := c.comparable()
 	if c.state != active || len(nodes) < 2 {
 		c.endVerify("only one copy is in sync")
+		return
+	}
+	if v.todo[len(v.todo)-1].retries > rangeRetries {
+		c.skipRange()
 		return
 	}
 	q := v.todo[len(v.todo)-1].question
@@ -134,6 +145,9 @@ func (c *Core) voidRange() {
 			a.node.reads.withdraw(a.op)
 		}
 	}
+	if len(v.asks) > 0 {
+		v.todo[len(v.todo)-1].retries++
+	}
 	v.asks = nil
 	v.nextUs = max(v.nextUs, c.nowUs+rangeRetryUs)
 }
@@ -146,9 +160,7 @@ func (c *Core) compareRange() {
 	v.nextUs = c.nowUs + c.rangePauseUs()
 	t := &v.todo[len(v.todo)-1]
 	if len(asks) < 2 {
-		v.last.Skipped++
-		v.votes, t.question.Each = nil, false
-		c.nextRange(nil)
+		c.skipRange()
 		return
 	}
 	first := &asks[0].answer
@@ -176,6 +188,14 @@ func (c *Core) compareRange() {
 	c.rangeDiffers(asks)
 	v.votes, t.question.Each = nil, false
 	c.nextRange(first)
+}
+
+// skipRange goes on without an answer.
+func (c *Core) skipRange() {
+	v := &c.verify
+	v.last.Skipped++
+	v.votes, v.todo[len(v.todo)-1].question.Each = nil, false
+	c.nextRange(nil)
 }
 
 // rangeDiffers names what differs, and puts out the copy that does.
@@ -209,6 +229,7 @@ func (c *Core) rangeDiffers(asks []rangeAsk) {
 func (c *Core) nextRange(answer *wire.RangeAnswer) {
 	v := &c.verify
 	t := &v.todo[len(v.todo)-1]
+	t.retries = 0
 	q := &t.question
 	switch {
 	case answer == nil && !t.sized:

@@ -25,6 +25,7 @@ const (
 	exitError       = 1 // the server answered with an error, or what was asked for is not there
 	exitUsage       = 2
 	exitUnreachable = 3 // no connection, no answer in time, or the connection broke
+	exitUnknown     = 4 // verify could not compare
 )
 
 func main() {
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &connection):
 		fmt.Fprintf(stderr, "brainer-cli: %s\n", connection)
 		return exitUnreachable
+	case errors.As(err, new(notCompared)):
+		fmt.Fprintf(stderr, "brainer-cli: %s\n", err)
+		return exitUnknown
 	case errors.As(err, new(failure)):
 		fmt.Fprintf(stderr, "brainer-cli: %s\n", err)
 		return exitError

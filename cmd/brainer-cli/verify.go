@@ -17,13 +17,16 @@ import (
 
 const verifyPoll = 100 * time.Millisecond
 
+// notCompared: it is not known whether the copies are equal.
+type notCompared struct{ error }
+
 // errDiffered: the copies are not equal; that has been printed.
 var errDiffered = errors.New("copies differ")
 
 func (c *cli) verifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify",
-		Short: "Compare what the nodes hold; exit code 1 when they differ",
+		Short: "Compare what the nodes hold; exit code 1 when they differ, 4 when that is not known",
 		Long: `verify has every in-sync node asked for the digests of the same ranges of keys at the same place in the order,
 beside other work, until all keys are through. A node that differs from the others is put out and takes a
 snapshot by itself; verify names it and its keys, and ends with exit code 1. The broker compares the
@@ -36,7 +39,10 @@ nodes by itself, too, more slowly (run_broker --verify-every).`,
 			}
 			defer conn.Close()
 			reply, err := conn.DoContext(cmd.Context(), "BRAINER", "VERIFY")
+			var refused resp.ReplyError
 			switch {
+			case errors.As(err, &refused):
+				return notCompared{refused}
 			case err != nil:
 				return err
 			case reply.Kind != resp.IntKind:
@@ -65,9 +71,9 @@ func (c *cli) awaitVerified(ctx context.Context, conn *client.Client, number uin
 		v := &s.Verify
 		switch {
 		case v.Number < number:
-			return failure{errors.New("the broker has been restarted: nothing is known of the comparison")}
+			return notCompared{errors.New("the broker has been restarted: nothing is known of the comparison")}
 		case v.Number > number:
-			return failure{errors.New("another comparison was begun, and has ended this one")}
+			return notCompared{errors.New("another comparison was begun, and has ended this one")}
 		case !v.Running:
 			if bar != nil {
 				_ = bar.Clear()
@@ -84,7 +90,7 @@ func (c *cli) awaitVerified(ctx context.Context, conn *client.Client, number uin
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return failure{errors.New("interrupted; the broker goes on comparing")}
+			return notCompared{errors.New("interrupted; the broker goes on comparing")}
 		}
 	}
 }
@@ -92,7 +98,7 @@ func (c *cli) awaitVerified(ctx context.Context, conn *client.Client, number uin
 func (c *cli) verified(s op.Status) error {
 	v := &s.Verify
 	if v.GaveUp != "" {
-		return failure{errors.New("given up: " + v.GaveUp)}
+		return notCompared{errors.New("given up: " + v.GaveUp)}
 	}
 	took := (time.Duration(v.EndedMs-v.BeganMs) * time.Millisecond).Round(time.Millisecond)
 	for _, what := range v.Found {
@@ -104,7 +110,7 @@ func (c *cli) verified(s op.Status) error {
 			v.Differed, v.Ranges+v.Differed+v.Skipped)
 		return errDiffered
 	case v.Skipped > 0:
-		return failure{fmt.Errorf("%d of %d ranges could not be compared: fewer than two nodes know how, or were there", v.Skipped, v.Ranges+v.Skipped)}
+		return notCompared{fmt.Errorf("%d of %d ranges could not be compared: fewer than two nodes know how, or were there", v.Skipped, v.Ranges+v.Skipped)}
 	}
 	fmt.Fprintf(c.out, "equal: %d keys in %d ranges, %d nodes, %v\n", v.Keys, v.Ranges, inSync(s), took)
 	return nil

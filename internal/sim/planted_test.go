@@ -75,7 +75,7 @@ func plantedFaults() []planted {
 		{name: "OrderAgain", broker: b{OrderAgain: true}, within: 20, found: "6"},
 		{name: "SafeGoesBack", broker: b{SafeGoesBack: true}, within: 20, found: "8"},
 		{name: "ClockBack", broker: b{ClockBack: true}, within: 50, found: "1", change: reigns},
-		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read"},
+		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8"},
 		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
 		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6", change: hedging},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},

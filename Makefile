@@ -93,6 +93,10 @@ soak: deps-test ## the same for SOAK (30m) without restarts of the broker, which
 faults: deps-test ## each way to die FIGURES (20) times under half of what the cluster can do: how long clients stall
 	go test ./integration -run 'TestFailureFigures$$' -count=1 -v -timeout 0 -args -figures $(FIGURES)
 
+.PHONY: overload
+overload: deps-test ## 10,000 connections, 400 clients that do not read and 1 GB of pipelined writes at once: memory and latency
+	go test ./integration -run 'TestOverload$$' -count=1 -v -timeout 0 -args -overload
+
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code
 	go test $$(git ls-files -co --exclude-standard '*/readme_test.go' | xargs -n 1 dirname | sed 's|^|./|') -run TestReadme -update

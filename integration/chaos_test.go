@@ -251,7 +251,7 @@ func farBehind(x *chaos) {
 	x.awaitStatus(id+" is out", func(s op.Status) bool { return !nodeOf(s, id).InSync })
 	x.wait(500)
 	if x.delays {
-		l.slow(80 * time.Millisecond) // every turn: it has some to go until it is level
+		l.slow(40 * time.Millisecond) // every turn: it has some to go until it is level
 	} else {
 		l.throttle(200_000)
 	}
@@ -264,8 +264,12 @@ func farBehind(x *chaos) {
 		}
 		return fmt.Sprint(s.Epoch, n.Incarnation, s.ResumesTotal, s.SnapshotsTotal)
 	}
-	for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); {
-		before := outside(x.status())
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); {
+		s, err := x.status()
+		if err == nil && nodeOf(s, id).InSync {
+			return
+		}
+		before := outside(s, err)
 		reads := x.nodeReads(id)
 		<-time.After(20 * time.Millisecond)
 		more := x.nodeReads(id) - reads

@@ -92,7 +92,7 @@ func newClient(s *Server, conn net.Conn, id uint64) *client {
 	c := &client{srv: s, conn: conn, id: id}
 	c.out = newOutput(conn, &s.settings, &s.stats)
 	c.reader = resp.NewReader(countedReader{conn, &s.stats.inputBytes})
-	c.turn.init()
+	c.turn.init(&s.unsent)
 	c.fd = fdOf(conn)
 	now := time.Now()
 	c.seen.createdAt, c.seen.activeAt = now, now

@@ -63,6 +63,7 @@ type Server struct {
 	nextID    atomic.Uint64
 	draining  atomic.Bool
 	connected atomic.Int64
+	unsent    atomic.Int64 // bytes of replies whose clients have not taken them yet
 	refusals  chan struct{}
 
 	mu        sync.Mutex
@@ -196,6 +197,7 @@ func (s *Server) enter(conn net.Conn, id uint64) (*client, error) {
 
 // left counts a client out.
 func (s *Server) left(c *client) {
+	c.turn.batch.LetGo()
 	s.unregister(c)
 	s.connected.Add(-1)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"time"
 
 	"brainer/internal/command"
@@ -10,7 +11,7 @@ import (
 
 const (
 	turnOpsMax     = 1024
-	turnOpsFirst   = 64      // of a connection whose replies are not known yet
+	turnOpsFirst   = 16      // of a connection whose replies are not known yet
 	turnReadsMax   = 256     // a read's reply may be as large as a value
 	turnBytesMax   = 1 << 20 // request bytes of one batch, unless one command is larger
 	turnRepliesMax = 4 << 20 // what the replies of one batch should not exceed
@@ -43,8 +44,9 @@ type item struct {
 	subs     *subscriptions   // that an EXEC brings
 }
 
-func (t *turn) init() {
+func (t *turn) init(unsent *atomic.Int64) {
 	t.batch = op.NewBatch()
+	t.batch.Unsent = unsent
 	t.opsMax = turnOpsFirst
 }
 
@@ -176,7 +178,10 @@ func (c *client) settled(o *op.Op) {
 func (t *turn) reset() {
 	if t.keep {
 		// The backend still needs an Op of it; nothing of it is used again.
-		t.batch, t.keep = op.NewBatch(), false
+		t.batch.LetGo()
+		fresh := op.NewBatch()
+		fresh.Unsent = t.batch.Unsent
+		t.batch, t.keep = fresh, false
 		t.keys, t.scratch = nil, nil
 	} else {
 		t.batch.Reset()

@@ -246,18 +246,21 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 }
 
 // A batch of reads is answered when all of them are. Nobody knows before how large their replies are, so
-// when they are too large together to be kept, the rest is let go of and asked for later, one by one.
-// What is followed by a write in its batch cannot be: it has a larger limit.
+// when they are too large together to be kept, the rest is let go of and asked for later, one by one. While
+// clients that do not read keep much from being sent, a batch has room for little.
+// What is followed by a write in its batch cannot be let go of: it has a larger limit.
 const (
 	batchRepliesMax  = 64 << 20
 	batchRepliesHard = 1 << 30
+	unsentMax        = 256 << 20 // of all batches together
+	batchRepliesMin  = 64 << 10  // of each when that is exceeded, and one reply
 )
 
 // keepReply returns what becomes of a reply.
 func keepReply(o *op.Op, reply []byte) []byte {
-	before := o.Replied(len(reply))
+	before, unsent := o.Replied(len(reply))
 	switch {
-	case o.Again && before > batchRepliesMax:
+	case o.Again && (before > batchRepliesMax || before > batchRepliesMin && unsent > unsentMax):
 		o.Dropped = true
 		o.Replied(-len(reply))
 		return nil

@@ -86,6 +86,8 @@ type Batch struct {
 	Ops     []Op
 	Bytes   int // request bytes, for back-pressure
 	replied int // bytes of replies, as the backend counts them
+	// Unsent, when set, is shared by batches: the bytes of replies that the submitters have not let go of yet.
+	Unsent *atomic.Int64
 	// OnDone is called instead of signalling Done, by the goroutine that answers the last Op.
 	OnDone    func()
 	pending   atomic.Int32
@@ -101,6 +103,15 @@ func (b *Batch) Reset() {
 	clear(b.Ops)
 	b.Ops = b.Ops[:0]
 	b.Bytes = 0
+	b.LetGo()
+}
+
+// LetGo says that the replies are not held any more. The submitter calls it, or Reset, when the batch is done.
+func (b *Batch) LetGo() {
+	if b.Unsent != nil {
+		b.Unsent.Add(-int64(b.replied))
+	}
+	b.replied = 0
 }
 
 // Begin is called by the submitter once Ops is complete, before it is handed over.
@@ -109,7 +120,7 @@ func (b *Batch) Begin() {
 		b.Ops[i].batch = b
 	}
 	b.cancelled.Store(false)
-	b.replied = 0
+	b.LetGo()
 	b.pending.Store(int32(len(b.Ops)))
 }
 
@@ -120,15 +131,19 @@ func (b *Batch) Cancel() { b.cancelled.Store(true) }
 // Done is signalled once after Begin, when every Op has its Reply.
 func (b *Batch) Done() <-chan struct{} { return b.done }
 
-// Replied counts n bytes of o's reply to its batch and returns what there was before. The backend's
-// owner goroutine calls it.
-func (o *Op) Replied(n int) (before int) {
-	if o.batch == nil {
-		return 0
+// Replied counts n bytes of o's reply to its batch and returns what there was before, and what all batches that
+// share Unsent have now. The backend's owner goroutine calls it.
+func (o *Op) Replied(n int) (before int, unsent int64) {
+	b := o.batch
+	if b == nil {
+		return 0, 0
 	}
-	before = o.batch.replied
-	o.batch.replied += n
-	return before
+	before = b.replied
+	b.replied += n
+	if b.Unsent != nil {
+		unsent = b.Unsent.Add(int64(n))
+	}
+	return before, unsent
 }
 
 // Answer gives o its reply and signals its batch when it was the last one.

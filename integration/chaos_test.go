@@ -116,7 +116,7 @@ var faults = []fault{
 		}
 		x.join(id)
 	}},
-	{name: "a node far behind on a slow link", weight: 2, run: farBehind},
+	{name: "a node far behind on a slow link", weight: 4, run: farBehind},
 	{name: "link held, both ways", weight: 2, run: badFor(2500, func(l link) { l.hold(true, true) })},
 	{name: "link held, to the broker", weight: 1, run: badFor(2000, func(l link) { l.hold(true, false) })},
 	{name: "link held, from the broker", weight: 1, run: badFor(2000, func(l link) { l.hold(false, true) })},

@@ -91,7 +91,9 @@ func (c *cluster) startBroker(flags ...string) {
 	args := append([]string{"--listen", c.addr, "--metrics", c.metrics, "--broker", c.brokerEndpoint(), "--state-dir", c.stateDir()}, c.flags...)
 	c.broker = c.start("broker", binary("run_broker"), args)
 	m := c.broker.awaitLog(`msg="broker starts".* listen=(\S+) .*metrics=(\S+)`)
-	c.addr, c.metrics = m[1], m[2] // a broker that comes back comes back here
+	if c.addr != m[1] || c.metrics != m[2] { // a broker that comes back comes back here, where clients may be dialing
+		c.addr, c.metrics = m[1], m[2]
+	}
 	if c.control == nil {
 		c.control = c.newClient()
 	}

@@ -542,7 +542,8 @@ func (c *Core) trimWindow() {
 		keep = min(keep, c.pending.first)
 	}
 	for _, n := range c.nodes {
-		if n.connected() && (n.required() || n.state >= stateLoading) {
+		// A member that is away may be the last one: what it lacks is needed when it is back.
+		if n.required() || n.connected() && n.state >= stateLoading {
 			keep = min(keep, n.needFrom())
 		}
 	}

@@ -396,7 +396,7 @@ func (h *historian) check() {
 		}
 	}
 	began := time.Now()
-	result := porcupine.CheckOperationsTimeout(familyModel, h.all, 60*time.Second)
+	result := porcupine.CheckOperationsTimeout(familyModel, h.all, 5*time.Minute)
 	h.t.Logf("%d calls, %d of unknown outcome, %d retried with an id; checked in %s", len(h.all), unknown, h.retried.Load(), time.Since(began).Round(time.Millisecond))
 	if result != porcupine.Ok {
 		h.t.Errorf("the histories are not linearizable: %s", result)

@@ -97,6 +97,10 @@ faults: deps-test ## each way to die FIGURES (20) times under half of what the c
 overload: deps-test ## 10,000 connections, 400 clients that do not read and 1 GB of pipelined writes at once: memory and latency
 	go test ./integration -run 'TestOverload$$' -count=1 -v -timeout 0 -args -overload
 
+.PHONY: join
+join: deps-test ## nodes join and come back under half of what the cluster can write: a table of what clients see
+	go test ./integration -run 'TestJoinUnderLoad$$' -count=1 -v -timeout 0 -args -join
+
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code
 	go test $$(git ls-files -co --exclude-standard '*/readme_test.go' | xargs -n 1 dirname | sed 's|^|./|') -run TestReadme -update

@@ -112,6 +112,17 @@ var statusRows = []row[*op.Status]{
 		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.EntriesBehind), true })},
 	{"brainer_replay_eta_seconds", gauge, "Estimated time until the joiner is live; only while it joins and can be told.", labels{"node"},
 		perJoin(func(j *op.JoinStatus) (float64, bool) { return j.EtaSeconds, j.EtaSeconds >= 0 })},
+	{"brainer_replay_bytes_per_second", gauge, "What the joiner is sent, of late; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.BytesPerSecond), true })},
+	{"brainer_replay_paced_bytes_per_second", gauge, "What the joiner may be sent, lest clients wait longer than before (never less than --join-floor for all joiners together); only while it is paced.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) { return float64(j.PacedTo), j.PacedTo > 0 })},
+	{"brainer_replay_writes_paced", gauge, "1: clients' writes wait for the joiner, which does not catch up otherwise; only while it joins.", labels{"node"},
+		perJoin(func(j *op.JoinStatus) (float64, bool) {
+			if j.WritesPaced {
+				return 1, true
+			}
+			return 0, true
+		})},
 }
 
 // workRows are what a broker counts as it works.

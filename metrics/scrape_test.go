@@ -23,7 +23,8 @@ func busy() op.Status {
 		Nodes: []op.NodeStatus{
 			{ID: "n1", State: "live", Up: true, InSync: true, HeartbeatAge: 0.05, Applied: 1195, LagEntries: 5, LagSeconds: 0.001, InflightBytes: 900, Keys: 77, UsedMemory: 7000, IDs: 5, IDsAnswered: 6},
 			{ID: "n2", State: "loading", Up: true, Join: &op.JoinStatus{Phase: "snapshot", Donor: "n1",
-				KeysDone: 10, KeysTotal: 77, BytesDone: 1000, BytesTotal: 7700, EntriesBehind: 30, EtaSeconds: 1.5}},
+				KeysDone: 10, KeysTotal: 77, BytesDone: 1000, BytesTotal: 7700, EntriesBehind: 30, EtaSeconds: 1.5,
+				BytesPerSecond: 3_000_000, PacedTo: 4_000_000, WritesPaced: true}},
 			{ID: "n3", State: "down", HeartbeatAge: 60},
 		},
 	}

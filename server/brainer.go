@@ -226,7 +226,7 @@ func brainerNodes(c *client, _ [][]byte, w *resp.Writer) {
 		number("used_memory", n.UsedMemory)
 		if j := n.Join; j != nil {
 			w.BulkString("join")
-			w.Map(9)
+			w.Map(12)
 			text("phase", j.Phase)
 			text("donor", j.Donor)
 			number("snapshot_index", int64(j.SnapshotIndex))
@@ -236,6 +236,9 @@ func brainerNodes(c *client, _ [][]byte, w *resp.Writer) {
 			number("bytes_total", j.BytesTotal)
 			number("entries_behind", j.EntriesBehind)
 			text("eta_seconds", seconds(j.EtaSeconds))
+			number("bytes_per_second", j.BytesPerSecond)
+			number("paced_to_bytes_per_second", j.PacedTo)
+			number("writes_paced", oneIf(j.WritesPaced))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package replication
 import (
 	"bytes"
 	"fmt"
+	"math"
 
 	"brainer/internal/op"
 	"brainer/internal/wire"
@@ -38,6 +39,7 @@ type Config struct {
 	WindowMs       int64 // log window; 0: no limit in time
 	JoinPinBytes   int64 // what the window may grow to for a joiner
 	JoinLagEntries uint64
+	JoinFloorBytes int64 // a second, of all joins together: what they get however long clients wait
 
 	VerifyEveryMs   int64 // all copies are compared once in so long; 0: when somebody asks for it
 	VerifyRangeKeys int   // about so many keys at a time
@@ -55,7 +57,7 @@ func DefaultConfig() Config {
 		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
-		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000,
+		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000, JoinFloorBytes: 4 << 20,
 		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,
 		MinInSync: 1, Ack: op.AckAll, IDKeepMs: 900_000,
 	}
@@ -144,6 +146,8 @@ type Core struct {
 	digests     digests
 	hedge       hedge
 	verify      verify
+	pace        pace
+	heldTo      uint64 // writes beyond it wait for a joiner on a leash
 
 	formAtUs     int64
 	recoverAtUs  int64
@@ -175,6 +179,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 	c.counters.evicted = map[string]uint64{}
 	c.lastMs = nowUs / 1000
 	c.window.chunkBytes = cfg.ChunkBytes
+	c.pace.learns, c.heldTo = true, math.MaxUint64
 	c.cfg.JoinPinBytes = max(cfg.JoinPinBytes, 2*cfg.WindowBytesMax)
 	c.epoch = stored.Epoch + 1
 	c.beginReign()
@@ -263,6 +268,13 @@ func (c *Core) stampMs() int64 {
 
 // answer settles o with its reply.
 func (c *Core) answer(o *op.Op, reply []byte) {
+	if o.Kind != op.Barrier && !o.Keyless {
+		c.pace.took(c.nowUs - o.Hold.OrderedUs)
+	}
+	c.finish(o, reply)
+}
+
+func (c *Core) finish(o *op.Op, reply []byte) {
 	if o.Hold.Notified {
 		return
 	}
@@ -272,7 +284,7 @@ func (c *Core) answer(o *op.Op, reply []byte) {
 }
 
 func (c *Core) answerError(o *op.Op, text string) {
-	c.answer(o, []byte("-"+text+"\r\n"))
+	c.finish(o, []byte("-"+text+"\r\n"))
 }
 
 func (c *Core) event(level int, text string, n *node, why string, args ...any) {
@@ -432,6 +444,9 @@ func (c *Core) Idle() bool {
 func (c *Core) Flush(nowUs int64) {
 	c.setNow(nowUs)
 	c.hedgeReads()
+	if c.pace.joining {
+		c.goOnJoining()
+	}
 	for _, n := range c.nodes {
 		c.maybeSendTurn(n)
 	}
@@ -473,6 +488,8 @@ func (c *Core) Tick(nowUs int64) {
 	c.maybeOrderTick()
 	c.maybeStartJoins()
 	c.maybeVerify()
+	c.tickPace()
+	c.tickLeash()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}

@@ -21,5 +21,7 @@ type Fault struct {
 	ClockBack       bool // stamp entries with the bare clock
 	HedgeHold       bool // hold the second answer of a read no longer than the first
 	TwoAnswers      bool // leave the other question of a read that was asked twice
+	PaceNoFloor     bool // let clients slow a join down without end
+	NoLeash         bool // let writers run away from a joiner
 	ReplyMixUp      bool // hand a read's reply to the request behind it
 }

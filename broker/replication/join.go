@@ -20,6 +20,10 @@ type join struct {
 	progressUs int64
 	beganUs    int64
 
+	wanted   uint32 // the credit that the joiner gives
+	passed   uint32 // that the donor has
+	reserved int64  // bytes that were charged for chunks to come
+
 	chunks                int // that have come from the donor
 	keysDone, keysTotal   int64
 	bytesDone, bytesTotal int64
@@ -98,6 +102,7 @@ func (c *Core) startDonation(donor, joiner *node, b []byte) []byte {
 	j.position = wire.Position{Era: c.view.eraOf(donor.sent), Index: donor.sent}
 	j.progressUs = c.nowUs
 	joiner.state = stateLoading
+	c.beginPace()
 	joiner.match, joiner.sent = 0, 0
 	m := wire.Load{SnapID: j.snapID, ClusterID: c.view.ClusterID, Position: j.position}
 	c.send(joiner.peer, m.Append(nil, c.header(joiner)))
@@ -127,6 +132,10 @@ func (c *Core) relayChunk(donor *node, m wire.Chunk) {
 	j.keysDone, j.keysTotal = int64(m.KeysDone), int64(m.KeysTotal)
 	j.bytesDone += int64(len(m.Records))
 	j.bytesTotal = max(int64(m.BytesTotal), j.bytesDone)
+	reserved := min(j.reserved, j.chunkBytes())
+	j.reserved -= reserved
+	c.charge(n, -reserved)
+	c.joinSent(n, int64(len(m.Records)))
 	h := c.header(n)
 	if len(n.long) == 0 && len(m.Records) <= c.cfg.FrameBytesMax/2 {
 		c.send(n.peer, m.Append(nil, h))
@@ -136,11 +145,42 @@ func (c *Core) relayChunk(donor *node, m wire.Chunk) {
 	c.sendLong(n, h, [][]byte{m.AppendHead(nil, len(m.Records)), m.Records})
 }
 
-// relayCredit lets the donor go on.
+// relayCredit lets the donor go on, as fast as joins may.
 func (c *Core) relayCredit(n *node, m wire.Credit) {
-	if j := n.join; j != nil && j.snapID == m.SnapID && j.donor.connected() {
+	if j := n.join; j != nil && j.snapID == m.SnapID && !j.loaded {
 		j.progressUs = c.nowUs
-		c.send(j.donor.peer, m.Append(nil, c.header(j.donor)))
+		j.wanted = max(j.wanted, m.UpTo)
+		c.passCredit(n)
+	}
+}
+
+func (c *Core) passCredit(n *node) {
+	j, was := n.join, n.join.passed
+	if !c.pace.limited {
+		j.passed = j.wanted
+	}
+	for j.passed < j.wanted && c.mayJoinGoOn(n) {
+		j.passed = max(j.passed, uint32(j.chunks)) + 1
+		j.reserved += j.chunkBytes()
+		c.charge(n, j.chunkBytes())
+	}
+	if j.passed > was && j.donor.connected() {
+		c.send(j.donor.peer, wire.Credit{SnapID: j.snapID, UpTo: j.passed}.Append(nil, c.header(j.donor)))
+	}
+}
+
+// chunkBytes is how long a chunk is likely to be.
+func (j *join) chunkBytes() int64 { return j.bytesDone/int64(max(j.chunks, 1)) + 1 }
+
+// goOnJoining lets time count, and donors go on that had to wait.
+func (c *Core) goOnJoining() {
+	if c.pace.limited {
+		c.fillPace()
+	}
+	for _, n := range c.nodes {
+		if j := n.join; j != nil && j.passed < j.wanted && !j.loaded {
+			c.passCredit(n)
+		}
 	}
 }
 

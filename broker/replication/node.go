@@ -87,6 +87,9 @@ type node struct {
 	buf          []byte
 	long         []*long // messages in fragments, in order; the first is being sent
 
+	allowance int64 // bytes that it may be sent now of what it lacks
+	leash     leash
+
 	join  *join // it is a joiner taking a snapshot
 	gives int   // snapshots it gives as a donor
 }
@@ -402,7 +405,10 @@ func (c *Core) resume(n *node) {
 		c.advance()
 		return
 	}
-	n.state = stateReplay
+	n.state, n.leash = stateReplay, leash{}
+	if c.joins(n) {
+		c.beginPace()
+	}
 	c.event(0, "node resumes", n, "at=%d behind=%d", n.pos.Index, c.tail-n.pos.Index)
 	c.maybeAdd(n)
 }
@@ -411,8 +417,9 @@ func (c *Core) resume(n *node) {
 // all that was ordered before that, the view is stored with it.
 func (c *Core) maybeAdd(n *node) bool {
 	if n.state == stateReplay && !n.member && !c.heldOff(n) && n.leave == "" && !n.goodbye && !n.suspect && c.state == active &&
-		c.tail-n.match <= c.cfg.JoinLagEntries {
+		(c.tail-n.match <= c.cfg.JoinLagEntries || c.pulledIn(n)) {
 		n.state = stateAdding
+		c.unleash(n) // it is required now
 		n.need = c.tail
 		c.event(-1, "node adding", n, "need=%d", n.need)
 	}
@@ -465,6 +472,7 @@ func (c *Core) sessionOver(n *node, why string) {
 	if was == stateAdding && !n.required() {
 		c.advance()
 	}
+	c.unleash(n)
 }
 
 // judge looks at the time since a node was heard.

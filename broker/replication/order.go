@@ -135,6 +135,7 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 	if primary != nil {
 		e.Primary = primary.number
 	}
+	c.pace.ordered += int64(len(e.Body)) + entryOverhead
 	size := entryOverhead + len(e.ID.Client) + len(e.Body)
 	if o != nil && o.Lasting {
 		c.window.put(wire.AppendEntryHead(nil, &e), e.Body, e.TimeMs)
@@ -266,9 +267,9 @@ func (c *Core) settle(index uint64, r *record) {
 	case r.ack == op.AckAll:
 		ok = index <= c.safe || c.cfg.Fault.AckEarly
 	case r.ack == op.AckPrimary:
-		ok = index <= c.safe || c.holders(index) > 0 // its reply may come from a node that has left the set
+		ok = index <= c.safe || index <= c.heldTo && c.holders(index) > 0 // its reply may come from a node that has left the set
 	default:
-		ok = c.holders(index) >= int(r.ack)
+		ok = index <= c.heldTo && c.holders(index) >= int(r.ack)
 	}
 	if !ok {
 		if r.ack > 0 && int(r.ack) <= len(c.heldBy) { // it was held by so many before its reply came
@@ -300,7 +301,8 @@ func (c *Core) holders(index uint64) int {
 
 // advance recomputes the safe index and settles what became safe.
 func (c *Core) advance() {
-	safe, any := c.tail, false
+	c.heldTo = c.leashed()
+	safe, any := min(c.tail, c.heldTo), false
 	for _, n := range c.nodes {
 		if n.required() {
 			any = true
@@ -352,7 +354,7 @@ func (c *Core) settleHeld() {
 	applied := c.applied[:0]
 	for _, n := range c.nodes {
 		if n.inSync() {
-			applied = append(applied, n.match)
+			applied = append(applied, min(n.match, c.heldTo))
 		}
 	}
 	c.applied = applied

@@ -22,7 +22,7 @@ import (
 // played by hand, and clients. Each line of a block is one step; what follows from it stands below
 // (go test -rewrite writes it anew: read the difference).
 //
-//	broker [embedded] [min=N] [ack=all|primary|N] [window=BYTES] [hedge=PERCENTILE] [lag=ENTRIES]   a broker without a record
+//	broker [embedded] [min=N] [ack=all|primary|N] [window=BYTES] [hedge=PERCENTILE] [floor=BYTES] [lag=ENTRIES] [turn=BYTES]   a broker without a record
 //	restart [lost] [norecord]   the broker process ends and another one starts; lost: the record on its way did
 //	                        not arrive; norecord: nor does it find an earlier one
 //	set n1 n2 ...           these nodes start and become live, without a word here
@@ -36,6 +36,10 @@ import (
 //	n1 goodbye
 //	n1 busy MS | idle       what its heartbeats say
 //	w1 write KEY... [ack=...] | r1 read KEY... | b1 wait w1 copies=N [timeout=MS]   of a client (copies: with the first); KEY * is the keyspace as a whole
+//	n1 donates N bytes=B    snapshots that it gives come in so many chunks of that size, as it has credit
+//	n1 lags                 it takes in one message in 20 ms
+//	load MS us=N [calls=N] [open=N] [node=n1]   writes are sent for so long, some every 20 ms, no more than so many without an answer,
+//	                        and answered after so many microseconds, as that node takes its time; then how joins are paced
 //	tick MS                 time passes; nodes that do not hold send heartbeats
 //	stands MS               the broker stands still for so long
 //	store off | on | done   the record is written at once (on), or when it is said
@@ -65,7 +69,8 @@ var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold .
 // TestScriptsFindPlantedFaults plants what the simulator does not find by chance, and demands that the
 // script which is meant for it fails.
 func TestScriptsFindPlantedFaults(t *testing.T) {
-	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy"} {
+	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy",
+		"PaceNoFloor": "join_paced", "NoLeash": "join_leash"} {
 		t.Run(fault, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {
@@ -95,6 +100,9 @@ type script struct {
 
 	nodes []*player
 	ops   map[string]*op.Op
+
+	chunked bool     // snapshots are of many chunks: they are not told
+	loaded  []*op.Op // writes of a load that have no answer
 }
 
 // player is a node that is played.
@@ -103,6 +111,7 @@ type player struct {
 	embedded    bool
 	alive       bool
 	holds       bool
+	lags        bool
 	incarnation uint64
 	dataID      uint64
 	cluster     uint64
@@ -118,6 +127,10 @@ type player struct {
 	waiting     [][]byte
 	busyMs      uint32
 	beatUs      int64
+	chunks      int // of a snapshot that it gives
+	chunkBytes  int
+	gives       uint64      // the snapshot
+	given       int         // chunks of it
 	later       []wire.Read // long reads that it has begun
 	laterAt     uint64
 }
@@ -185,12 +198,15 @@ func (s *script) step(words []string) {
 		s.cfg.WindowBytesMax = s.number(words, "window", 1<<20)
 		s.cfg.JoinPinBytes = 4 * s.cfg.WindowBytesMax
 		s.cfg.ChunkBytes = 128
+		s.cfg.JoinFloorBytes = s.number(words, "floor", s.cfg.JoinFloorBytes)
+		s.cfg.TurnBytesMax = int(s.number(words, "turn", int64(s.cfg.TurnBytesMax)))
 		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))
 		s.cfg.HedgePercentile = float64(s.number(words, "hedge", 0))
 		if a := ackArg(words); a != op.AckDefault {
 			s.cfg.Ack = a
 		}
 		s.nowUs, s.disk, s.storing, s.noStore, s.nodes = 1_000_000_000, View{}, nil, false, nil
+		s.chunked, s.loaded = false, nil
 		s.start()
 	case "restart":
 		if s.storing != nil && !has(words, "lost") {
@@ -213,6 +229,8 @@ func (s *script) step(words []string) {
 	case "tick":
 		ms, _ := strconv.ParseInt(words[1], 10, 64)
 		s.tick(ms)
+	case "load":
+		s.load(words)
 	case "stands":
 		ms, _ := strconv.ParseInt(words[1], 10, 64)
 		s.nowUs += ms * 1000
@@ -281,7 +299,7 @@ func (s *script) node(id string) *player {
 
 func (s *script) hello(p *player, empty bool, words []string) {
 	if empty {
-		*p = player{id: p.id, embedded: p.embedded, holds: p.holds, session: p.session}
+		*p = player{id: p.id, embedded: p.embedded, holds: p.holds, lags: p.lags, session: p.session, chunks: 1, chunkBytes: len("all")}
 		s.drawn++
 		p.incarnation, p.dataID, p.first = s.drawn*10, s.drawn*10+1, 1
 	}
@@ -307,7 +325,7 @@ func (s *script) nodeStep(p *player, words []string) {
 	case "holds":
 		p.holds = true
 	case "goes":
-		p.holds = false
+		p.holds, p.lags = false, false
 		s.beat(p)
 		s.work(p, false, false)
 	case "works":
@@ -344,6 +362,12 @@ func (s *script) nodeStep(p *player, words []string) {
 		s.beat(p)
 	case "beats":
 		s.beat(p)
+	case "lags":
+		p.holds, p.lags = true, true
+	case "donates":
+		s.chunked = true
+		p.chunks, _ = strconv.Atoi(words[1])
+		p.chunkBytes = int(s.number(words, "bytes", 1))
 	case "acks": // an acknowledgement as from the session before
 		h := p.header()
 		h.Session -= 1 << 20
@@ -367,7 +391,10 @@ func (s *script) tick(ms int64) {
 	for end := s.nowUs + ms*1000; s.nowUs < end; {
 		s.nowUs += 20_000
 		for _, p := range s.nodes {
-			if p.alive && !p.holds && s.nowUs-p.beatUs >= 100_000 {
+			if p.lags {
+				s.work(p, false, true)
+			}
+			if p.alive && (!p.holds || p.lags) && s.nowUs-p.beatUs >= 100_000 {
 				s.beat(p)
 			}
 		}
@@ -463,7 +490,9 @@ func (s *script) frame(peer string, b []byte) {
 		if h, _, _ := wire.Decode(b); h.Type == wire.TBeat {
 			return
 		}
-		s.printf("%s <- %s", p.id, s.describe(b))
+		if h, _, _ := wire.Decode(b); !s.chunked || h.Type != wire.TChunk && h.Type != wire.TCredit {
+			s.printf("%s <- %s", p.id, s.describe(b))
+		}
 		p.waiting = append(p.waiting, b)
 		if !p.holds {
 			s.work(p, false, false)
@@ -576,13 +605,20 @@ func (s *script) play(p *player, h wire.Header, body []byte) (answers [][]byte) 
 		p.dataID, p.pos, p.entries, p.eras = s.drawn*10+1, wire.Position{}, nil, nil
 	case wire.TChunk:
 		m, _ := wire.DecodeChunk(body)
-		if m.SnapID != p.snap.SnapID || !m.Last {
+		if m.SnapID != p.snap.SnapID {
 			return nil
+		}
+		if !m.Last {
+			return [][]byte{wire.Credit{SnapID: m.SnapID, UpTo: m.Number + 1 + 8}.Append(nil, p.header())}
 		}
 		p.pos, p.cluster = p.snap.Position, p.snap.ClusterID
 		p.entries, p.eras = make([]wire.Entry, p.pos.Index), make([]uint64, p.pos.Index)
 		p.first = p.pos.Index + 1
 		return [][]byte{s.report(p, m.SnapID)}
+	case wire.TCredit:
+		if m, _ := wire.DecodeCredit(body); m.SnapID != 0 && m.SnapID == p.gives {
+			return p.giveChunks(int(m.UpTo))
+		}
 	case wire.TAbort:
 		s.printf("%s: gives up the snapshot", p.id)
 		p.snap = wire.Load{}
@@ -653,12 +689,66 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 				put(wire.ReplyGone, it.ID, "")
 			}
 		case wire.ItemSnapshot:
-			chunks = append(chunks, wire.Chunk{SnapID: it.ID, Last: true, Records: []byte("all")}.Append(nil, p.header()))
+			p.gives, p.given = it.ID, 0
+			chunks = append(chunks, p.giveChunks(2)...)
 		}
 	}
 	head := p.header()
 	head.Seq = h.Seq
 	return append([][]byte{wire.FinishDone(b, wire.DoneHead{Applied: p.pos}, head)}, chunks...)
+}
+
+// giveChunks are those of the snapshot that credit lets go out.
+func (p *player) giveChunks(upTo int) (chunks [][]byte) {
+	for ; p.given < min(upTo, p.chunks); p.given++ {
+		chunks = append(chunks, wire.Chunk{SnapID: p.gives, Number: uint32(p.given), Last: p.given == p.chunks-1,
+			Records: make([]byte, p.chunkBytes)}.Append(nil, p.header()))
+	}
+	return chunks
+}
+
+// load lets clients write. What is said and sent meanwhile is told only as far as it is about joins.
+func (s *script) load(words []string) {
+	ms, _ := strconv.ParseInt(words[1], 10, 64)
+	us, calls := s.number(words, "us", 1000), s.number(words, "calls", 40)
+	name, ok := arg(words, "node")
+	if !ok {
+		name = "n1"
+	}
+	slow := s.node(name)
+	open := s.number(words, "open", 1<<30)
+	quiet := s.out.Len()
+	for end := s.nowUs + ms*1000; s.nowUs < end; {
+		held := slow.holds
+		slow.holds = true
+		s.loaded = slices.DeleteFunc(s.loaded, func(o *op.Op) bool { return o.Hold.Notified })
+		for range min(calls, open-int64(len(s.loaded))) {
+			s.clientStep("load", []string{"write", "k"})
+			s.loaded = append(s.loaded, s.ops["load"])
+		}
+		s.nowUs += us
+		slow.holds = held
+		if !held {
+			s.work(slow, false, false)
+			s.settle()
+		}
+		s.nowUs -= us
+		s.tick(20)
+	}
+	text := s.out.String()
+	s.out.Reset()
+	s.out.WriteString(text[:quiet])
+	for line := range strings.Lines(text[quiet:]) {
+		if strings.HasPrefix(line, "* ") {
+			s.out.WriteString(line)
+		}
+	}
+	for _, n := range s.core.Status(s.nowUs).Nodes {
+		if j := n.Join; j != nil {
+			s.printf("%s %s: %d of %d bytes, %d entries behind, paced to %.1f KB/s, writes wait: %v", n.ID, j.Phase, j.BytesDone, j.BytesTotal,
+				j.EntriesBehind, float64(j.PacedTo)/1000, j.WritesPaced)
+		}
+	}
 }
 
 func (s *script) clientStep(label string, words []string) {

@@ -93,7 +93,13 @@ func (c *Core) joinStatus(n *node) *op.JoinStatus {
 	if n.state < stateWaiting || n.state == stateLive || n.member {
 		return nil
 	}
-	s := &op.JoinStatus{Phase: "waiting", EtaSeconds: -1}
+	s := &op.JoinStatus{Phase: "waiting", EtaSeconds: -1, WritesPaced: n.leash.length > 0}
+	if k := c.joiners(); c.joins(n) {
+		s.BytesPerSecond = c.pace.perSecond / k
+		if c.pace.limited {
+			s.PacedTo = c.pace.rate / k
+		}
+	}
 	j := n.join
 	if j != nil {
 		s.Donor, s.SnapshotIndex = j.donor.id, j.position.Index

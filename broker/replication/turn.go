@@ -10,6 +10,10 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	}
 	q := &n.reads
 	donate := c.donationFor(n)
+	paced := c.pace.limited && c.joins(n)
+	if paced && !c.mayJoinGoOn(n) {
+		return false
+	}
 	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil {
 		return false
 	}
@@ -25,6 +29,9 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	b := wire.BeginTurn(n.buf[:0], wire.TurnHead{Prev: prev, Era: era, Confirm: c.pending.confirmed,
 		Safe: c.safe, InSync: n.inSync()})
 	budget, reads := c.cfg.TurnBytesMax, c.cfg.TurnReadsMax
+	if paced {
+		budget = min(budget, paceTurnBytes)
+	}
 	first := n.sent
 	var views []view
 	for budget > 0 {
@@ -79,6 +86,9 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	n.turnBytes, n.parts = len(b), 0
 	for _, v := range views {
 		n.turnBytes += len(v.b)
+	}
+	if n.catchesUp() {
+		c.joinSent(n, int64(n.turnBytes))
 	}
 	n.buf = b
 	if len(views) == 0 && len(b) <= c.cfg.FrameBytesMax {

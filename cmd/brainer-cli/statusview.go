@@ -95,6 +95,15 @@ func formatJoin(j *op.JoinStatus) string {
 		fmt.Fprintf(&b, ", %s", bytesText(j.BytesDone))
 	}
 	fmt.Fprintf(&b, ", %d entries behind", j.EntriesBehind)
+	if j.BytesPerSecond > 0 {
+		fmt.Fprintf(&b, ", %s/s", bytesText(j.BytesPerSecond))
+	}
+	if j.PacedTo > 0 {
+		fmt.Fprintf(&b, " (paced to %s/s for the clients' sake)", bytesText(j.PacedTo))
+	}
+	if j.WritesPaced {
+		b.WriteString(", writes wait for it")
+	}
 	if j.EtaSeconds >= 0 {
 		fmt.Fprintf(&b, ", %v left", time.Duration(j.EtaSeconds*float64(time.Second)).Round(time.Second))
 	}

@@ -53,6 +53,7 @@ type options struct {
 	holdOffMax   time.Duration
 	hedgeReads   string
 	verifyEvery  time.Duration
+	joinFloor    int64
 	busyLimit    time.Duration
 	ackTimeout   time.Duration
 	drainTimeout time.Duration
@@ -94,6 +95,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
 	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
 	f.DurationVar(&o.verifyEvery, "verify-every", ms(d.VerifyEveryMs), "compare what the nodes hold, range by range, once in so long; 0: only when brainer-cli verify asks for it")
+	f.Int64Var(&o.joinFloor, "join-floor", d.JoinFloorBytes, "`bytes` a second that joining nodes are sent together in any case; more while clients wait no longer than before")
 	f.DurationVar(&o.deadAfter, "dead-after", ms(d.DeadMs), "a node silent or stalled for so long leaves the in-sync set")
 	f.DurationVar(&o.holdOffMax, "hold-off-max", ms(d.HoldOffMaxMs), "a node that leaves the in-sync set again and again is kept out for 1s, 2s, 4s ... but no longer than this; 0: not at all")
 	f.DurationVar(&o.busyLimit, "busy-limit", ms(d.BusyLimitMs), "how long one command may run before its node counts as stalled")
@@ -137,11 +139,13 @@ func (o *options) core() (replication.Config, error) {
 	if c.VerifyEveryMs = o.verifyEvery.Milliseconds(); c.VerifyEveryMs < 0 || o.verifyEvery > 0 && c.VerifyEveryMs < 1000 {
 		return c, fmt.Errorf("--verify-every %s: at least 1s, or 0", o.verifyEvery)
 	}
-	c.HoldOffMaxMs = o.holdOffMax.Milliseconds()
+	c.HoldOffMaxMs, c.JoinFloorBytes = o.holdOffMax.Milliseconds(), o.joinFloor
 	c.BusyLimitMs, c.WriteTimeoutMs = o.busyLimit.Milliseconds(), o.ackTimeout.Milliseconds()
 	switch {
 	case c.WindowBytesMax < 1<<20:
 		return c, fmt.Errorf("--window-bytes %d: at least %d", c.WindowBytesMax, 1<<20)
+	case c.JoinFloorBytes < 64<<10:
+		return c, fmt.Errorf("--join-floor %d: at least %d", c.JoinFloorBytes, 64<<10)
 	case c.SuspectMs < 2*c.HeartbeatMs:
 		return c, fmt.Errorf("--suspect-after %s: at least %dms, twice the heartbeat", o.suspectAfter, 2*c.HeartbeatMs)
 	case c.DeadMs < c.SuspectMs:

@@ -93,6 +93,9 @@ type JoinStatus struct {
 	BytesDone, BytesTotal int64 // BytesTotal is an estimate
 	EntriesBehind         int64
 	EtaSeconds            float64 // -1 when unknown
+	BytesPerSecond        int64   // that it is sent, of late
+	PacedTo               int64   // that it may be sent, while clients are to be considered; 0: no limit
+	WritesPaced           bool    // clients' writes wait for it, as it does not catch up otherwise
 }
 
 // JoinPhases are the values of JoinStatus.Phase in order; brainer_replay_phase is the position in it.

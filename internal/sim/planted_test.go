@@ -60,6 +60,10 @@ func plantedFaults() []planted {
 		p.Nodes, p.FirstNodes, p.Embedded, p.Keys, p.Clients, p.ThinkUs, p.Loss = 3, 3, false, 1, 5, 3000, 0
 		p.Broker.HedgePercentile, p.Only, p.FaultEveryUs = 50, []fault{slowNode}, 100_000
 	}
+	busyJoins := func(p *Plan) {
+		p.Nodes, p.FirstNodes, p.Embedded, p.Clients, p.ThinkUs, p.Loss, p.QuietAtEnd = 3, 1, false, 5, 5000, 0, false
+		p.Only, p.FaultEveryUs, p.Broker.JoinFloorBytes, p.Broker.WindowBytesMax = []fault{joinNode, crashNode, slowNode}, 300_000, 20_000, 4<<10
+	}
 	return []planted{
 		{name: "AckEarly", broker: b{AckEarly: true}, within: 10, found: "3"},
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
@@ -78,6 +82,7 @@ func plantedFaults() []planted {
 		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8"},
 		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
 		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6", change: hedging},
+		{name: "PaceNoFloor", broker: b{PaceNoFloor: true}, within: 20, found: "9", change: busyJoins},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},

@@ -31,6 +31,10 @@ const (
 
 const recordHead = 16
 
+// firstCredit is how many chunks go out before the joiner has taken one: then it is known that it does, and
+// the broker how large they are.
+const firstCredit = 2
+
 // donation is a snapshot that this replica gives.
 type donation struct {
 	id      uint64
@@ -47,7 +51,7 @@ type donation struct {
 
 // beginDonation marks the state as it is now.
 func (r *Replica) beginDonation(id uint64) {
-	d := &donation{id: id, snap: r.ks.BeginSnapshot(), digest: r.digest, upTo: r.cfg.ChunkCredit}
+	d := &donation{id: id, snap: r.ks.BeginSnapshot(), digest: r.digest, upTo: min(r.cfg.ChunkCredit, firstCredit)}
 	d.total, d.bytes = uint64(d.snap.TotalKeys()), uint64(d.snap.BytesEstimate())
 	for _, t := range r.watches.list() {
 		for i, k := range t.keys {

@@ -31,6 +31,15 @@ type FileStore struct {
 
 const viewFile = "view.json"
 
+// viewFormat is raised when a broker that does not know a field of the record could do harm with it.
+const viewFormat = 1
+
+// record is what the file holds; one without a format is of the first.
+type record struct {
+	Format int `json:"format,omitempty"`
+	replication.View
+}
+
 // OpenFileStore makes the directory if need be and locks it against a second broker.
 func OpenFileStore(dir string) (*FileStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -66,15 +75,21 @@ func (s *FileStore) Load() (replication.View, error) {
 	if !ok || err != nil || uint32(want) != crc32.ChecksumIEEE([]byte(line)) {
 		return v, fmt.Errorf("%s is damaged: its checksum does not fit. Move it away to start without a record; nodes that hold data are then refused until brainer-cli recover", path)
 	}
-	if err := json.Unmarshal([]byte(line), &v); err != nil {
+	var r record
+	switch err := json.Unmarshal([]byte(line), &r); {
+	case err != nil:
 		return v, fmt.Errorf("%s is damaged: %w", path, err)
+	case r.Format > viewFormat:
+		return v, fmt.Errorf("%s was written by a newer run_broker (format %d, this one knows %d): run that one", path, r.Format, viewFormat)
+	case r.No == 0:
+		return v, fmt.Errorf("%s is damaged: it names no record", path)
 	}
-	return v, nil
+	return r.View, nil
 }
 
 // Save makes the record durable.
 func (s *FileStore) Save(v replication.View) error {
-	line, err := json.Marshal(v)
+	line, err := json.Marshal(record{viewFormat, v})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package broker_test
 
 import (
+	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,4 +168,83 @@ func TestSecondBrokerIsKeptOutOfTheDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.Close()
+}
+
+// write puts a record with a right checksum into a state directory.
+func write(t testing.TB, dir, line string) {
+	t.Helper()
+	text := fmt.Sprintf("%08x %s\n", crc32.ChecksumIEEE([]byte(line)), line)
+	if err := os.WriteFile(filepath.Join(dir, "view.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRecordsOfOtherVersions(t *testing.T) {
+	dir := t.TempDir()
+	s, err := broker.OpenFileStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// As run_broker wrote it before records had a format.
+	write(t, dir, `{"view":7,"epoch":3,"cluster":9,"members":[{"node":"n1","data":1}],"history":[{"era":1,"start":1}]}`)
+	if v, err := s.Load(); err != nil || v.No != 7 || len(v.Members) != 1 || len(v.History) != 1 {
+		t.Errorf("without a format: %+v, %v", v, err)
+	}
+	write(t, dir, `{"format":2,"view":7,"epoch":3}`)
+	if v, err := s.Load(); err == nil || !strings.Contains(err.Error(), "newer run_broker") {
+		t.Errorf("of a newer format: %+v, %v", v, err)
+	}
+	for _, line := range []string{`{}`, `null`, `[]`, `{"view":"7"}`} {
+		write(t, dir, line)
+		if v, err := s.Load(); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%s: %+v, %v", line, v, err)
+		}
+	}
+}
+
+// FuzzLoad: a file is taken only when it is what Save writes, or wrote before records had a format.
+func FuzzLoad(f *testing.F) {
+	dir := f.TempDir()
+	s, err := broker.OpenFileStore(dir)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { s.Close() })
+	path := filepath.Join(dir, "view.json")
+	if err := s.Save(testView()); err != nil {
+		f.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good, false)
+	f.Add(good[9:], true)
+	f.Add([]byte(`{"view":1,"members":[{"node":"n","data":18446744073709551615}]}`), true)
+	f.Add([]byte("00000000 "), false)
+	f.Add([]byte("\xff\xfe"), false)
+	f.Fuzz(func(t *testing.T, b []byte, sealed bool) {
+		if sealed {
+			write(t, dir, string(b))
+		} else if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.Load()
+		if err != nil {
+			if v.No != 0 {
+				t.Errorf("%v, and %+v", err, v)
+			}
+			return
+		}
+		if v.No == 0 {
+			t.Fatalf("%q is taken for no record", b)
+		}
+		if err := s.Save(v); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := s.Load(); err != nil || !reflect.DeepEqual(again, v) {
+			t.Errorf("%+v is read again as %+v, %v", v, again, err)
+		}
+	})
 }

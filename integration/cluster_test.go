@@ -23,6 +23,7 @@ import (
 // cluster is a broker and its nodes in a directory of their own.
 type cluster struct {
 	t        testing.TB
+	programs string // directory of the binaries
 	dir      string // short: an ipc path has room for 107 bytes
 	flags    []string
 	broker   *process
@@ -47,7 +48,7 @@ func newCluster(t testing.TB) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &cluster{t: t, dir: dir, nodes: map[string]*process{}}
+	return &cluster{t: t, programs: binaries, dir: dir, nodes: map[string]*process{}}
 }
 
 // startCluster starts a broker without an embedded node, and so many nodes, and awaits that all are in sync.
@@ -89,7 +90,7 @@ func (c *cluster) startBroker(flags ...string) {
 		c.addr, c.metrics = "127.0.0.1:0", "127.0.0.1:0"
 	}
 	args := append([]string{"--listen", c.addr, "--metrics", c.metrics, "--broker", c.brokerEndpoint(), "--state-dir", c.stateDir()}, c.flags...)
-	c.broker = c.start("broker", binary("run_broker"), args)
+	c.broker = c.start("broker", filepath.Join(c.programs, "run_broker"), args)
 	m := c.broker.awaitLog(`msg="broker starts".* listen=(\S+) .*metrics=(\S+)`)
 	if c.addr != m[1] || c.metrics != m[2] { // a broker that comes back comes back here, where clients may be dialing
 		c.addr, c.metrics = m[1], m[2]
@@ -103,7 +104,7 @@ func (c *cluster) startBroker(flags ...string) {
 func (c *cluster) startNode(id string, flags ...string) *process {
 	c.t.Helper()
 	args := append([]string{"--node-endpoint", c.nodeEndpoint(id), "--broker", c.brokerEndpoint(), "--id", id}, flags...)
-	p := c.start(id, binary("run_node"), args)
+	p := c.start(id, filepath.Join(c.programs, "run_node"), args)
 	c.nodes[id] = p
 	return p
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"runtime"
+	"strconv"
 
 	"brainer/internal/op"
 )
@@ -71,6 +72,14 @@ var statusRows = []row[*op.Status]{
 
 	{"brainer_node_up", gauge, "1 while the node has a session; a node that left stays, with 0, until it is forgotten.", labels{"node"},
 		perNode(func(n *op.NodeStatus) float64 { return oneIf(n.Up) })},
+	{"brainer_node_info", gauge, "Always 1; the labels say what the node runs (from protocol 4 on) and the protocol version it is spoken with.", labels{"node", "version", "protocol"},
+		func(s *op.Status, out sink) {
+			for i := range s.Nodes {
+				if n := &s.Nodes[i]; n.Protocol > 0 {
+					out.value(1, n.ID, n.Software, strconv.Itoa(n.Protocol))
+				}
+			}
+		}},
 	{"brainer_node_state", gauge, "1 for the state that the node is in, 0 for the others.", labels{"node", "state"},
 		func(s *op.Status, out sink) {
 			for i := range s.Nodes {

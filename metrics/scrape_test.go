@@ -21,7 +21,7 @@ func busy() op.Status {
 		Verify: op.Verify{Passes: 8, EqualMs: 1_700_000_000_000, TotalRanges: 90, TotalDiffered: 1}, DigestMismatches: 1, ResumesTotal: 6, SnapshotsTotal: 7,
 		NodesEvicted: map[string]uint64{"heartbeat": 2, "disconnected": 1},
 		Nodes: []op.NodeStatus{
-			{ID: "n1", State: "live", Up: true, InSync: true, HeartbeatAge: 0.05, Applied: 1195, LagEntries: 5, LagSeconds: 0.001, InflightBytes: 900, Keys: 77, UsedMemory: 7000, IDs: 5, IDsAnswered: 6},
+			{ID: "n1", State: "live", Up: true, InSync: true, Software: "v1.2.3", Protocol: 4, HeartbeatAge: 0.05, Applied: 1195, LagEntries: 5, LagSeconds: 0.001, InflightBytes: 900, Keys: 77, UsedMemory: 7000, IDs: 5, IDsAnswered: 6},
 			{ID: "n2", State: "loading", Up: true, Join: &op.JoinStatus{Phase: "snapshot", Donor: "n1",
 				KeysDone: 10, KeysTotal: 77, BytesDone: 1000, BytesTotal: 7700, EntriesBehind: 30, EtaSeconds: 1.5,
 				BytesPerSecond: 3_000_000, PacedTo: 4_000_000, WritesPaced: true}},

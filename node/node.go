@@ -60,6 +60,7 @@ type Node struct {
 // shared is what the heartbeat goroutine reads.
 type shared struct {
 	session, epoch atomic.Uint64
+	version        atomic.Uint32 // of the protocol
 	applied, turn  atomic.Uint64
 	keys, used     atomic.Int64
 	ids            atomic.Int64
@@ -209,6 +210,7 @@ func (n *Node) session(ctx context.Context) error {
 	}
 	n.answered()
 	n.state.session.Store(id)
+	n.state.version.Store(uint32(n.replica.Version()))
 	n.sessions.Add(1)
 	defer n.state.session.Store(0)
 	n.state.heardNs.Store(time.Now().UnixNano())
@@ -571,5 +573,5 @@ func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	if d := s.deadlineMs.Load(); d > 0 && d <= n.cfg.NowMs() {
 		m.Reclaimable = true
 	}
-	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli()})
+	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli(), Version: uint8(s.version.Load())})
 }

@@ -204,7 +204,7 @@ func brainerNodes(c *client, _ [][]byte, w *resp.Writer) {
 	w.Array(len(st.Nodes))
 	for i := range st.Nodes {
 		n := &st.Nodes[i]
-		pairs := 13
+		pairs := 15
 		if n.Join != nil {
 			pairs++
 		}
@@ -224,6 +224,8 @@ func brainerNodes(c *client, _ [][]byte, w *resp.Writer) {
 		text("heartbeat_age_seconds", seconds(n.HeartbeatAge))
 		number("keys", n.Keys)
 		number("used_memory", n.UsedMemory)
+		text("version", n.Software)
+		number("protocol", int64(n.Protocol))
 		if j := n.Join; j != nil {
 			w.BulkString("join")
 			w.Map(12)
@@ -303,8 +305,8 @@ func appendStatus(b []byte, st op.Status) []byte {
 	line("brainer_nodes:%d", len(st.Nodes))
 	for i := range st.Nodes {
 		n := &st.Nodes[i]
-		line("node%d:id=%s,endpoint=%s,state=%s,up=%d,in_sync=%d,applied=%d,lag_entries=%d,lag_seconds=%s,keys=%d",
-			i, n.ID, n.Endpoint, n.State, oneIf(n.Up), oneIf(n.InSync), n.Applied, n.LagEntries, seconds(n.LagSeconds), n.Keys)
+		line("node%d:id=%s,endpoint=%s,state=%s,up=%d,in_sync=%d,applied=%d,lag_entries=%d,lag_seconds=%s,keys=%d,version=%s,protocol=%d",
+			i, n.ID, n.Endpoint, n.State, oneIf(n.Up), oneIf(n.InSync), n.Applied, n.LagEntries, seconds(n.LagSeconds), n.Keys, n.Software, n.Protocol)
 	}
 	return b
 }

@@ -48,6 +48,7 @@ type Config struct {
 	Ack       op.Ack // for AckDefault
 	IDKeepMs  int64  // how long the outcome of a write with an id is kept
 
+	Wire  uint8 // the highest protocol version, in tests; 0: this one
 	Fault Fault // planted in tests only
 }
 
@@ -317,6 +318,9 @@ func (c *Core) store(v View) {
 func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	c.setNow(nowUs)
 	h, body, err := wire.Decode(frame)
+	if err == nil && !c.speaks(h.Version) {
+		err = wire.OtherVersion(h.Version)
+	}
 	if err != nil {
 		c.receiveBad(peer, h, err)
 		return
@@ -327,7 +331,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	}
 	n := c.byPeer[peer]
 	if h.Type == wire.THello {
-		m, err := wire.DecodeHello(body)
+		m, err := wire.DecodeHello(body, h.Version)
 		if err == nil {
 			c.receiveHello(peer, h, m)
 		}
@@ -392,16 +396,26 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	}
 }
 
+func (c *Core) speaks(version uint8) bool {
+	return wire.Speaks(version) && (c.cfg.Wire == 0 || version <= c.cfg.Wire)
+}
+
 func (c *Core) receiveBad(peer string, h wire.Header, err error) {
 	if h.Type == wire.THello {
 		c.event(1, "node refused", nil, "%v", err)
-		c.reject(peer, h, false, err.Error()+": run the same version of run_node and run_broker")
+		c.reject(peer, h, false, err.Error()+": run_node and run_broker may be at most one protocol version apart")
 	}
 }
 
 func (c *Core) reject(peer string, h wire.Header, retry bool, reason string) {
 	m := wire.Reject{Retry: retry, Reason: reason}
-	c.send(peer, m.Append(nil, wire.Header{Epoch: c.epoch, Session: h.Session}))
+	version := h.Version
+	if n := c.bySession[h.Session]; n != nil {
+		version = n.version
+	} else if !c.speaks(version) {
+		version = c.cfg.Wire
+	}
+	c.send(peer, m.Append(nil, wire.Header{Epoch: c.epoch, Session: h.Session, Version: version}))
 }
 
 func (c *Core) send(peer string, frame []byte) {
@@ -409,7 +423,11 @@ func (c *Core) send(peer string, frame []byte) {
 }
 
 func (c *Core) header(n *node) wire.Header {
-	return wire.Header{Epoch: c.epoch, Session: n.session, TimeMs: c.nowUs / 1000}
+	version := n.version
+	if c.cfg.Fault.OwnVersion {
+		version = 0
+	}
+	return wire.Header{Epoch: c.epoch, Session: n.session, TimeMs: c.nowUs / 1000, Version: version}
 }
 
 // Unreachable says that a frame for peer could not be sent: nobody is connected there.

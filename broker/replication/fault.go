@@ -20,6 +20,7 @@ type Fault struct {
 	NoFloor         bool // let reads pass a keyless write
 	ClockBack       bool // stamp entries with the bare clock
 	HedgeHold       bool // hold the second answer of a read no longer than the first
+	OwnVersion      bool // write to every node in this broker's own version
 	TwoAnswers      bool // leave the other question of a read that was asked twice
 	PaceNoFloor     bool // let clients slow a join down without end
 	NoLeash         bool // let writers run away from a joiner

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -31,6 +32,8 @@ var stateNames = [...]string{"down", "hello", "waiting", "loading", "replay", "a
 type node struct {
 	id       string
 	number   uint16 // in this run of the broker, not 0
+	version  uint8  // of the protocol, in its session
+	software string
 	salt     uint64
 	endpoint string
 	embedded bool
@@ -261,6 +264,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	}
 	c.nodeIsBack(n, m)
 	n.peer, n.session = peer, h.Session
+	n.version, n.software = h.Version, m.Software
 	n.endpoint, n.embedded = m.Endpoint, m.Embedded
 	n.incarnation, n.clusterID = m.Incarnation, m.ClusterID
 	n.assembler, n.long = wire.Assembler{}, nil
@@ -271,7 +275,11 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.state = stateHello
 	c.byPeer[peer] = n
 	c.bySession[h.Session] = n
-	c.event(0, "node hello", n, "endpoint=%s embedded=%v", m.Endpoint, m.Embedded)
+	how := ""
+	if h.Version != wire.Version {
+		how = fmt.Sprintf(" protocol=%d", h.Version)
+	}
+	c.event(0, "node hello", n, "endpoint=%s embedded=%v%s", m.Endpoint, m.Embedded, how)
 	if m.Promised > c.epoch {
 		c.raiseEpoch(m.Promised)
 		return

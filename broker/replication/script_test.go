@@ -311,7 +311,7 @@ func (s *script) hello(p *player, empty bool, words []string) {
 	p.beatUs = s.nowUs
 	p.cluster = uint64(s.number(words, "cluster", int64(p.cluster)))
 	m := wire.Hello{NodeID: p.id, Incarnation: p.incarnation, DataID: p.dataID, ClusterID: p.cluster, Promised: p.promised, Embedded: p.embedded}
-	h := wire.Header{Session: p.session, Version: uint8(s.number(words, "version", 0))}
+	h := wire.Header{Session: p.session, Version: uint8(s.number(words, "version", wire.Version))}
 	s.core.Receive(s.nowUs, p.peer(), m.Append(nil, h))
 	s.settle()
 }

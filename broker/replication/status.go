@@ -53,7 +53,7 @@ func (c *Core) nodeStatus(n *node) op.NodeStatus {
 		ID: n.id, Endpoint: n.endpoint, Incarnation: n.incarnation, DataID: n.dataID,
 		State: stateNames[n.state], Up: n.connected(), InSync: n.inSync(), Reason: n.lastReason,
 		Embedded: n.embedded, Applied: n.match, Keys: n.keys, UsedMemory: n.usedBytes,
-		IDs: n.ids, IDsAnswered: n.idsUsed,
+		IDs: n.ids, IDsAnswered: n.idsUsed, Software: n.software, Protocol: int(n.version),
 	}
 	if n.suspect && n.connected() {
 		s.State = "suspect"

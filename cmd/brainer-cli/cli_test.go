@@ -163,8 +163,8 @@ var joining = op.Status{
 	State: "active", Leader: true, Epoch: 3, ViewNo: 5, Index: 1200, Safe: 1190, MinInSync: 1, Ack: op.AckAll,
 	StartedAtMs: 1000, NowMs: 61_000, WindowEntries: 10, WindowBytes: 3 << 20, WindowSeconds: 4,
 	Nodes: []op.NodeStatus{
-		{ID: "embedded", State: "live", Up: true, InSync: true, Embedded: true, Applied: 1200, Keys: 1000, UsedMemory: 1 << 20},
-		{ID: "n2", Endpoint: "ipc:///tmp/n2.sock", State: "loading", Up: true, HeartbeatAge: 0.1, Applied: 1000, LagEntries: 200, LagSeconds: 1.5,
+		{ID: "embedded", State: "live", Up: true, InSync: true, Embedded: true, Software: "v1.2", Protocol: 4, Applied: 1200, Keys: 1000, UsedMemory: 1 << 20},
+		{ID: "n2", Endpoint: "ipc:///tmp/n2.sock", State: "loading", Up: true, Protocol: 3, HeartbeatAge: 0.1, Applied: 1000, LagEntries: 200, LagSeconds: 1.5,
 			Join: &op.JoinStatus{Phase: "snapshot", Donor: "embedded", SnapshotIndex: 1100, KeysDone: 250, KeysTotal: 1000,
 				BytesDone: 25 << 10, BytesTotal: 100 << 10, EntriesBehind: 100, EtaSeconds: 9}},
 		{ID: "n3", Endpoint: "ipc:///tmp/n3.sock", State: "down", Reason: "unreachable", Applied: 900},
@@ -182,10 +182,10 @@ index:  1200 ordered, 1190 safe; ack all; in sync 1 of 3, at least 1 to write
 window: 10 entries, 3.0 MiB, 4 s
 under way: 0 writes, 0 reads, 0 B
 
-NODE      STATE    IN SYNC           APPLIED  LAG          KEYS  MEMORY   HEARD      ENDPOINT
-embedded  live     yes               1200     0            1000  1.0 MiB  0.0 s ago  in the broker
-n2        loading  no                1000     200 (1.5 s)  0     0 B      0.1 s ago  ipc:///tmp/n2.sock
-n3        down     no (unreachable)  900      0            0     0 B      -          ipc:///tmp/n3.sock
+NODE      STATE    IN SYNC           APPLIED  LAG          KEYS  MEMORY   HEARD      VERSION     ENDPOINT
+embedded  live     yes               1200     0            1000  1.0 MiB  0.0 s ago  v1.2        in the broker
+n2        loading  no                1000     200 (1.5 s)  0     0 B      0.1 s ago  protocol 3  ipc:///tmp/n2.sock
+n3        down     no (unreachable)  900      0            0     0 B      -          -           ipc:///tmp/n3.sock
 n2: snapshot from embedded at 1100 25% [=====>..................] 250 of 1000 keys, 25.0 KiB, 100 entries behind, 9s left
 `
 	if stdout != want {

@@ -18,7 +18,7 @@ func formatStatus(s op.Status) string {
 		formatBroker(&b, s)
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NODE\tSTATE\tIN SYNC\tAPPLIED\tLAG\tKEYS\tMEMORY\tHEARD\tENDPOINT")
+	fmt.Fprintln(w, "NODE\tSTATE\tIN SYNC\tAPPLIED\tLAG\tKEYS\tMEMORY\tHEARD\tVERSION\tENDPOINT")
 	for i := range s.Nodes {
 		formatNode(w, &s.Nodes[i])
 	}
@@ -64,8 +64,19 @@ func formatNode(w io.Writer, n *op.NodeStatus) {
 	if n.Embedded {
 		endpoint = "in the broker"
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\n",
-		n.ID, n.State, sync, n.Applied, lag, n.Keys, bytesText(n.UsedMemory), heardText(n), endpoint)
+	fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\t%s\t%s\n",
+		n.ID, n.State, sync, n.Applied, lag, n.Keys, bytesText(n.UsedMemory), heardText(n), versionText(n), endpoint)
+}
+
+// versionText is what a node says it runs; a version before this one does not say.
+func versionText(n *op.NodeStatus) string {
+	switch {
+	case n.Software != "":
+		return n.Software
+	case n.Protocol > 0:
+		return fmt.Sprintf("protocol %d", n.Protocol)
+	}
+	return "-"
 }
 
 func heardText(n *op.NodeStatus) string {

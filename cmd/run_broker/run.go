@@ -174,7 +174,7 @@ func (t *tasks) maybeEmbedded(o *options, transport *zmq.Transport, table *comma
 	}
 	cfg := replica.DefaultConfig()
 	cfg.NodeID, cfg.Embedded, cfg.Table = "embedded", true, table
-	cfg.Incarnation, cfg.Rand = rand.Uint64(), rand.Uint64
+	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
 	n, err := node.New(node.Config{Replica: cfg, Broker: embeddedEndpoint, Transport: transport, Log: log.With("node", "embedded")})
 	if err != nil {
 		log.Error("embedded node", "err", err)

@@ -118,7 +118,7 @@ func run(o *options) error {
 
 	cfg := replica.DefaultConfig()
 	cfg.NodeID, cfg.Endpoint, cfg.Table = o.nodeID(), o.endpoint, command.NewTable()
-	cfg.Incarnation, cfg.Rand = rand.Uint64(), rand.Uint64
+	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
 	n, err := node.New(node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log})
 	if err != nil {
 		return err

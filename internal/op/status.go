@@ -69,6 +69,8 @@ type NodeStatus struct {
 	InSync        bool
 	Reason        string // why it is not in sync, or why it left last
 	Embedded      bool
+	Software      string  // what it runs; empty: it has not said
+	Protocol      int     // version that it is spoken with
 	HeartbeatAge  float64 // seconds
 	Applied       uint64
 	LagEntries    uint64

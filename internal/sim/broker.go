@@ -49,6 +49,7 @@ func (b *brokerHost) start() {
 	cfg.Ack = w.plan.Ack
 	cfg.FrameBytesMax, cfg.FragmentBytes = w.plan.FrameBytesMax, min(w.plan.FrameBytesMax, wire.FragmentBytes)
 	cfg.Fault = w.opt.Broker
+	cfg.Wire = w.drawVersion()
 	b.view = b.disk
 	if w.chance(0.3) {
 		b.skewUs = w.between(-2_000_000, 2_000_000)

@@ -78,6 +78,7 @@ func (n *nodeHost) start() {
 	cfg.NodeID, cfg.Incarnation, cfg.Embedded = n.id, n.incarnation, n.embedded
 	cfg.Rand, cfg.Table = w.rng.Uint64, w.opt.Table
 	cfg.Fault = w.opt.Node
+	cfg.Wire = w.drawVersion()
 	if cfg.Fault.OwnSeed != 0 {
 		cfg.Fault.OwnSeed *= uint64(n.index + 1)
 	}
@@ -257,6 +258,14 @@ func (n *nodeHost) send(frames []replica.Frame) bool {
 	return true
 }
 
+// drawVersion is the highest protocol version that a process which starts now speaks.
+func (w *world) drawVersion() uint8 {
+	if w.plan.Versions && w.chance(0.5) {
+		return wire.VersionBefore
+	}
+	return wire.Version
+}
+
 // sendBeat is the heartbeat goroutine.
 func (n *nodeHost) sendBeat() {
 	now := n.w.nowUs
@@ -267,7 +276,7 @@ func (n *nodeHost) sendBeat() {
 	if d := n.pub.deadlineMs; d > 0 && d <= now/1000 {
 		m.Reclaimable = true
 	}
-	frame := m.Append(nil, wire.Header{Epoch: n.pub.epoch, Session: n.session, TimeMs: now / 1000})
+	frame := m.Append(nil, wire.Header{Epoch: n.pub.epoch, Session: n.session, TimeMs: now / 1000, Version: n.replica.Version()})
 	if n.beat.toBroker(frame) != nil {
 		n.endSession("the broker is gone", 1000)
 		return

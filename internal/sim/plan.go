@@ -26,6 +26,7 @@ type Plan struct {
 	Ack                        op.Ack
 	OtherAcks                  float64                // share of writes with another rule than all
 	SingleKeysOnly             bool                   // for porcupine
+	Versions                   bool                   // some processes speak only the protocol version before
 	IDs                        bool                   // clients send some writes with ids, and again
 	Only                       []fault                // nil: all kinds
 	schedule                   func(*world)           // instead of faults by chance
@@ -58,6 +59,7 @@ func drawPlan(r *rand.Rand) Plan {
 		Node:          replica.DefaultConfig(),
 	}
 	p.FirstNodes = 1 + r.IntN(p.Nodes)
+	p.Versions = r.IntN(4) == 0
 	p.Broker.HedgePercentile = pick[float64](r, 0, 0, 50, 95)
 	switch r.IntN(4) {
 	case 0:

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strings"
 )
 
 const (
 	HeaderBytes = 52
-	Version     = 3
-	magic       = 0x42b7 // bytes b7 42
+	// Version is this package's, VersionBefore the one that it speaks besides, so that brokers and nodes
+	// can be replaced one after the other.
+	Version       = 4
+	VersionBefore = 3
+	magic         = 0x42b7 // bytes b7 42
 
 	// FrameBytesMax bounds one frame on a link; longer messages travel in fragments.
 	FrameBytesMax = 1 << 20
@@ -136,14 +140,25 @@ func Decode(b []byte) (h Header, body []byte, err error) {
 		return h, nil, ErrCorrupt
 	}
 	h = header(b)
-	if h.Version != Version {
-		return h, nil, fmt.Errorf("%w: %d, this is %d", ErrVersion, h.Version, Version)
+	if !Speaks(h.Version) {
+		return h, nil, OtherVersion(h.Version)
 	}
 	if h.Type == 0 || h.Type >= typeEnd {
 		return h, nil, ErrCorrupt
 	}
 	return h, b[HeaderBytes:], nil
 }
+
+// Speaks reports whether frames of a version can be read and written.
+func Speaks(version uint8) bool { return version == Version || version == VersionBefore }
+
+// OtherVersion is the error that Decode returns for one that cannot.
+func OtherVersion(version uint8) error {
+	return fmt.Errorf("%w: %d, this is %d", ErrVersion, version, Version)
+}
+
+// IsOtherVersion reports whether a Reject's reason is that error. The version before says it in words only.
+func IsOtherVersion(reason string) bool { return strings.HasPrefix(reason, ErrVersion.Error()) }
 
 // header reads a header.
 func header(b []byte) Header {

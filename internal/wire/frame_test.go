@@ -9,7 +9,7 @@ import (
 )
 
 func TestDamagedFrameIsRefused(t *testing.T) {
-	for _, s := range samples() {
+	for _, s := range samples(Version) {
 		for i := range s.frame {
 			for _, bit := range []byte{1, 0x80} {
 				b := bytes.Clone(s.frame)
@@ -37,8 +37,15 @@ func TestOtherVersionIsToldApart(t *testing.T) {
 	if !errors.Is(err, ErrVersion) || body != nil || got.Session != h.Session || got.Type != THello {
 		t.Errorf("%+v %q %v", got, body, err)
 	}
-	if !strings.Contains(err.Error(), "4, this is 3") {
+	if !strings.Contains(err.Error(), "5, this is 4") || !IsOtherVersion(err.Error()) {
 		t.Errorf("it does not say which: %v", err)
+	}
+}
+
+// What brokers of version 3 answer to a node that speaks a newer one: the node knows it by these words.
+func TestRefusalOfTheVersionBeforeIsKnown(t *testing.T) {
+	if !IsOtherVersion("wire: other protocol version: 4, this is 3: run the same version of run_node and run_broker") {
+		t.Error("it is not known")
 	}
 }
 
@@ -56,7 +63,7 @@ func TestFrameIsToldFromRESP(t *testing.T) {
 			t.Errorf("%q is taken for a frame", s)
 		}
 	}
-	if !IsFrame(samples()[0].frame) {
+	if !IsFrame(samples(Version)[0].frame) {
 		t.Error("a frame is not recognised")
 	}
 }

@@ -9,7 +9,7 @@ import (
 // FuzzDecode takes any bytes for a frame, and the same bytes for a body of every type with a right
 // header around it: nothing may panic, and what is decoded must mean the same when encoded again.
 func FuzzDecode(f *testing.F) {
-	for _, s := range samples() {
+	for _, s := range samples(Version) {
 		f.Add(s.frame)
 		f.Add(s.frame[HeaderBytes:])
 	}
@@ -21,7 +21,10 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		h := goldenHeader
-		same(t, b, DecodeHello, func(m Hello) []byte { return m.Append(nil, h) })
+		for _, version := range []uint8{Version, VersionBefore} {
+			h := Header{Version: version}
+			same(t, b, func(b []byte) (Hello, error) { return DecodeHello(b, version) }, func(m Hello) []byte { return m.Append(nil, h) })
+		}
 		same(t, b, DecodePrepare, func(m Prepare) []byte { return m.Append(nil, h) })
 		same(t, b, DecodePositionReport, func(m PositionReport) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeFenced, func(m Fenced) []byte { return m.Append(nil, h) })

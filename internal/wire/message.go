@@ -13,7 +13,7 @@ func (p Position) Less(q Position) bool {
 	return p.Era < q.Era || p.Era == q.Era && p.Index < q.Index
 }
 
-// Hello opens a session.
+// Hello opens a session, in whose version everything else of it is written, on both sides.
 type Hello struct {
 	NodeID      string
 	Endpoint    string // the node's own
@@ -22,6 +22,8 @@ type Hello struct {
 	ClusterID   uint64 // of the data it holds, 0 when it holds none
 	Promised    uint64
 	Embedded    bool
+
+	Software string // what is running, for people; from version 4 on
 }
 
 func (m Hello) Append(b []byte, h Header) []byte {
@@ -34,13 +36,20 @@ func (m Hello) Append(b []byte, h Header) []byte {
 	b = putU64(b, m.ClusterID)
 	b = putU64(b, m.Promised)
 	b = putBool(b, m.Embedded)
+	if h.Version != VersionBefore {
+		b = putString(b, m.Software)
+	}
 	return Finish(b, h)
 }
 
-func DecodeHello(body []byte) (m Hello, err error) {
+// DecodeHello reads the body of a Hello in a version (Header.Version).
+func DecodeHello(body []byte, version uint8) (m Hello, err error) {
 	r := reader{b: body}
 	m = Hello{NodeID: r.string(), Endpoint: r.string(), Incarnation: r.u64(), DataID: r.u64(),
 		ClusterID: r.u64(), Promised: r.u64(), Embedded: r.bool()}
+	if version != VersionBefore {
+		m.Software = r.string()
+	}
 	return m, r.done()
 }
 

@@ -42,7 +42,8 @@ var plant = flag.String("plant", "", "the Fault to plant: NoGapCheck, IgnoreEpoc
 // TestPlantedFaultsAreNoticed plants what the simulator does not find by chance, and demands that the
 // test which is meant for it fails.
 func TestPlantedFaultsAreNoticed(t *testing.T) {
-	for fault, test := range map[string]string{"NoGapCheck": "TestGapIsNackedAndChangesNothing", "IgnoreEpoch": "TestOlderEpochIsFencedAndChangesNothing"} {
+	for fault, test := range map[string]string{"NoGapCheck": "TestGapIsNackedAndChangesNothing", "IgnoreEpoch": "TestOlderEpochIsFencedAndChangesNothing",
+		"StayOld": "TestTheVersionBeforeIsTriedWhenTheNewerIsRefused"} {
 		t.Run(fault, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {

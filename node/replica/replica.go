@@ -19,6 +19,7 @@ type Config struct {
 	Endpoint    string
 	Incarnation uint64
 	Embedded    bool
+	Software    string        // what is running, for people
 	Rand        func() uint64 // data ids
 	Table       *command.Table
 
@@ -37,6 +38,7 @@ type Config struct {
 
 	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
 	OnRead  func(id uint64, p wire.Position)     // and of every read
+	Wire    uint8                                // the highest protocol version, in tests; 0: this one
 	Fault   Fault                                // planted in tests only
 }
 
@@ -67,6 +69,7 @@ type Fault struct {
 	ForgetIDs   bool   // apply a write again although its id was seen
 	SnapNoIDs   bool   // leave the outcomes out of a snapshot
 	FlipBit     bool   // change a value once, as no entry does
+	StayOld     bool   // do not try the newer version again
 	MapOrder    bool   // execute as if the fields of an HSET came out of a map
 	IDSkewMs    int64  // added to the entry's time before an outcome's deadline is looked at
 }
@@ -86,6 +89,8 @@ type Replica struct {
 	lastMs    int64
 
 	session   uint64
+	version   uint8 // of the protocol, in the session
+	older     bool  // the next session is to be in the version before
 	promised  uint64
 	brokerRun uint64
 	number    uint16
@@ -186,9 +191,17 @@ func (r *Replica) Open(session uint64) {
 		r.clear()
 	}
 	m := wire.Hello{NodeID: r.cfg.NodeID, Endpoint: r.cfg.Endpoint, Incarnation: r.cfg.Incarnation,
-		DataID: r.dataID, ClusterID: r.clusterID, Promised: r.promised, Embedded: r.cfg.Embedded}
-	r.put(m.Append(nil, wire.Header{Session: session}))
+		DataID: r.dataID, ClusterID: r.clusterID, Promised: r.promised, Embedded: r.cfg.Embedded, Software: r.cfg.Software}
+	r.version = wire.Version
+	if r.older || r.cfg.Wire == wire.VersionBefore {
+		r.version = wire.VersionBefore
+	}
+	r.older = r.older && r.cfg.Fault.StayOld
+	r.put(m.Append(nil, wire.Header{Session: session, Version: r.version}))
 }
+
+// Version is the protocol version of the present session.
+func (r *Replica) Version() uint8 { return r.version }
 
 func (r *Replica) begin() {
 	clear(r.Out)
@@ -198,7 +211,7 @@ func (r *Replica) begin() {
 func (r *Replica) put(frame []byte) { r.Out = append(r.Out, Frame{Bytes: frame}) }
 
 func (r *Replica) header() wire.Header {
-	return wire.Header{Epoch: r.promised, Session: r.session}
+	return wire.Header{Epoch: r.promised, Session: r.session, Version: r.version}
 }
 
 // Verdict is what a frame means for whoever runs the replica.
@@ -215,7 +228,7 @@ const (
 func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	r.begin()
 	h, body, err := wire.Decode(frame)
-	if err != nil || h.Session != r.session {
+	if err != nil || h.Session != r.session || h.Version != r.version && h.Type != wire.TReject {
 		return Continue, ""
 	}
 	if h.Type == wire.TBeat { // passes between the parts of a long message
@@ -241,6 +254,9 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 		case err != nil:
 			return Continue, ""
 		case m.Retry:
+			return Reopen, m.Reason
+		case wire.IsOtherVersion(m.Reason) && r.version != wire.VersionBefore:
+			r.older = true // for the next session; the one after that asks again
 			return Reopen, m.Reason
 		}
 		return Refused, m.Reason

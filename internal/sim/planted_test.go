@@ -69,7 +69,7 @@ func plantedFaults() []planted {
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
 		{name: "HoldOnce", broker: b{HoldOnce: true}, within: 200, found: "8|read", change: lossy},
 		{name: "NoFloor", broker: b{NoFloor: true}, within: 50, found: "8"},
-		{name: "EjectNotDurable", broker: b{EjectNotDurable: true}, within: 50, found: "3|9"},
+		{name: "EjectNotDurable", broker: b{EjectNotDurable: true}, within: 50, found: "3|8|9"},
 		{name: "JoinerUncounted", broker: b{JoinerUncounted: true}, within: 200, found: "3|5|8", change: adding},
 		{name: "AddEarly", broker: b{AddEarly: true}, within: 20, found: "3|8"},
 		{name: "IgnoreDataID", broker: b{IgnoreDataID: true}, within: 50},

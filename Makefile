@@ -15,7 +15,7 @@ ARGS    ?=
 # RACE=1 turns the race detector on.
 RACE    ?=
 TIMEOUT ?= 12m
-# One FUZZ target runs this long.
+# One FUZZ target runs this long; before a release FUZZTIME=10m.
 FUZZTIME ?= 20s
 # What sim runs.
 SEEDS ?= 10000

@@ -614,7 +614,7 @@ func TestAThousandSessionsLeaveNoDescriptors(t *testing.T) {
 	})
 }
 
-func descriptors(t *testing.T) int {
+func descriptors(t testing.TB) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	must(t, err)

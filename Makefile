@@ -17,8 +17,8 @@ RACE    ?=
 TIMEOUT ?= 12m
 # One FUZZ target runs this long; before a release FUZZTIME=10m.
 FUZZTIME ?= 20s
-# What sim runs.
-SEEDS ?= 10000
+# What sim runs: about 12,500 steps each, a thousand million together.
+SEEDS ?= 80000
 CHAOS ?= 10m
 CHAOSSEED ?= 0
 SOAK ?= 30m
@@ -62,7 +62,7 @@ fuzz: deps ## each fuzz target for FUZZTIME (20s)
 	done
 
 .PHONY: sim
-sim: deps ## a long simulation: SEEDS (10000) seeds from FROM (1)
+sim: deps ## a long simulation: SEEDS (80000) seeds, 1e9 steps, from FROM (1)
 	go test ./internal/sim -run TestSeeds -seeds $(SEEDS) -from $(FROM) -timeout 0 -v
 
 .PHONY: bench

@@ -14,7 +14,7 @@ LDFLAGS  := -X main.version=$(VERSION) -X main.revision=$(REVISION)
 ARGS    ?=
 # RACE=1 turns the race detector on.
 RACE    ?=
-TIMEOUT ?= 12m
+TIMEOUT ?= 14m
 # One FUZZ target runs this long; before a release FUZZTIME=10m.
 FUZZTIME ?= 20s
 # What sim runs: about 12,500 steps each, a thousand million together.

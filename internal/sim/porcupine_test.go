@@ -86,7 +86,7 @@ func TestPorcupineAgrees(t *testing.T) {
 			continue // an operator began anew
 		}
 		for key, ops := range byKey {
-			if got := porcupine.CheckOperationsTimeout(registerModel, ops, 20*time.Second); got != porcupine.Ok {
+			if got := porcupine.CheckOperationsTimeout(registerModel, ops, 2*time.Minute); got != porcupine.Ok {
 				t.Errorf("seed %d: the history of %s (%d operations) is %s", seed, key, len(ops), got)
 			}
 			checked += len(ops)
@@ -106,7 +106,7 @@ func TestPorcupineFindsAFault(t *testing.T) {
 		opt.Broker.ReplyMixUp = true
 		Run(opt)
 		for _, ops := range byKey {
-			if porcupine.CheckOperationsTimeout(registerModel, ops, 20*time.Second) == porcupine.Illegal {
+			if porcupine.CheckOperationsTimeout(registerModel, ops, 2*time.Minute) == porcupine.Illegal {
 				return
 			}
 		}

@@ -77,7 +77,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	k := filled(benchKeys, make([]byte, 64))
 	b.ReportAllocs()
 	for b.Loop() {
-		sn := k.BeginSnapshot()
+		sn := k.BeginSnapshot(0)
 		for !sn.Next(256<<10, func(Record) {}) {
 		}
 	}
@@ -88,7 +88,7 @@ func BenchmarkSnapshotAndLoad(b *testing.B) {
 	k := filled(benchKeys, make([]byte, 64))
 	for b.Loop() {
 		c := New()
-		sn := k.BeginSnapshot()
+		sn := k.BeginSnapshot(0)
 		for !sn.Next(256<<10, func(r Record) { c.Load(r) }) {
 		}
 	}
@@ -98,7 +98,7 @@ func BenchmarkSnapshotAndLoad(b *testing.B) {
 // BenchmarkSetDuringSnapshot is what a write costs that has to emit its segment first.
 func BenchmarkSetDuringSnapshot(b *testing.B) {
 	k := filled(benchKeys, make([]byte, 64))
-	sn := k.BeginSnapshot()
+	sn := k.BeginSnapshot(0)
 	defer func() { sn.Close() }()
 	var key [16]byte
 	value := make([]byte, 64)
@@ -107,7 +107,7 @@ func BenchmarkSetDuringSnapshot(b *testing.B) {
 		if i%1000 == 999 {
 			b.StopTimer()
 			sn.Close()
-			sn = k.BeginSnapshot()
+			sn = k.BeginSnapshot(0)
 			b.StartTimer()
 		}
 		k.SetString(0, benchKey(key[:], rand.Uint64N(benchKeys)), value, 0, 2000)

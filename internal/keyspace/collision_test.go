@@ -116,12 +116,19 @@ func TestKeysThatCollideAreKeptApart(t *testing.T) {
 		t.Fatalf("the directory has grown to %d", dir)
 	}
 
-	sn, got := k.BeginSnapshot(), New()
+	sn, got := k.BeginSnapshot(0), New()
 	got.m.mask = testMask
 	want := m.clone()
 	done := false
 	for i, at := range r.Perm(len(keys)) {
 		key := keys[at]
+		if !done { // before the first change: it may be to another segment than the one at hand
+			done = sn.Next(100, func(rec Record) {
+				if err := got.Load(rec); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
 		if i < 1500 {
 			if !k.Delete(0, key, 1000) {
 				t.Fatal("a key is missing")
@@ -133,19 +140,15 @@ func TestKeysThatCollideAreKeptApart(t *testing.T) {
 			}
 			h.unset(string(key))
 		}
-		if !done {
-			done = sn.Next(100, func(rec Record) {
-				if err := got.Load(rec); err != nil {
-					t.Fatal(err)
-				}
-			})
-		}
 	}
 	for !done {
 		done = sn.Next(1000, func(rec Record) { got.Load(rec) })
 	}
 	m.check(t, k, 1000)
 	want.check(t, got, 1000)
+	if sn.KeysDone() != len(keys)+1 {
+		t.Errorf("%d keys done", sn.KeysDone())
+	}
 	if n := k.Reclaim(5000, 1000) + k.Reclaim(6000, 1000); n != 100 {
 		t.Fatalf("reclaimed %d keys", n)
 	}

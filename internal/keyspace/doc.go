@@ -33,8 +33,10 @@
 //
 // # Snapshots
 //
-// A snapshot marks every segment and walks them, while changes go on: a marked segment that is about
+// A snapshot marks every segment and walks them, while changes go on: an entry of a marked segment that is about
 // to change is copied first (snapshot.go). Nothing else is copied, and nothing waits. The marks of a big
-// hash are set when the walk, or a change, comes to its key. A view (view.go) does the same for one reader,
-// and keeps the order.
+// hash are set when the walk, or a change, comes to its key. A view (view.go) does the same for one reader, but
+// copies the whole segment, because it keeps the order. A write to a million keys of which a snapshot is being
+// taken costs 0.7 µs; when snapshots copied segments it was 55 µs until all had been copied, which the first tenths
+// of a second of a busy donor saw to (go test -bench SetDuringSnapshot).
 package keyspace

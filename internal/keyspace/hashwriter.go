@@ -69,7 +69,7 @@ func (p *spot) find(key []byte) {
 func (k *Keyspace) setField(p *spot, key, field, value []byte) bool {
 	h := hashAt(k.m, p.s, &p.e)
 	if h.fields != nil {
-		p.t.beforeChange(p.s)
+		p.t.beforeChange(p.s, p.hash)
 		old, exists := h.fields.setField(field, value)
 		p.t.weight += fieldDelta(field, value, old, exists)
 		return !exists
@@ -173,7 +173,7 @@ func (k *Keyspace) deleteField(p *spot, field []byte, nowMs int64) bool {
 		p.e.touch(nowMs)
 		e := h.fields.decode(s.at(i))
 		n := fieldBytes(field, e.value(s))
-		p.t.beforeChange(p.s)
+		p.t.beforeChange(p.s, p.hash)
 		h.fields.remove(hash, s, i)
 		h.fields.weight -= n
 		p.t.weight -= n

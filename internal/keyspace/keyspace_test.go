@@ -146,7 +146,7 @@ func TestAScanCursorHoldsOnACopyThatWasLoaded(t *testing.T) {
 		a.Delete(0, fmt.Appendf(nil, "key%d", i), 1)
 	}
 	b := New()
-	for sn := a.BeginSnapshot(); !sn.Next(10000, func(r Record) { b.Load(r) }); {
+	for sn := a.BeginSnapshot(0); !sn.Next(10000, func(r Record) { b.Load(r) }); {
 	}
 	seen := map[string]int{}
 	var cursor uint64
@@ -370,7 +370,7 @@ func TestASnapshotKeepsWhatItBeganWith(t *testing.T) {
 				k.Delete(0, key(i), 1)
 			}
 			want := k.StateDigest(1)
-			sn, got := k.BeginSnapshot(), New()
+			sn, got := k.BeginSnapshot(0), New()
 			load := func(r Record) {
 				if err := got.Load(r); err != nil {
 					t.Fatal(err)
@@ -404,7 +404,7 @@ func TestASnapshotKeepsSegmentsThatSplitOrJoinUntouched(t *testing.T) {
 	check := func(what string, change func()) {
 		want := k.StateDigest(1)
 		segs := tb.segs
-		sn, got := k.BeginSnapshot(), New()
+		sn, got := k.BeginSnapshot(0), New()
 		change()
 		if tb.segs == segs {
 			t.Fatalf("no segment %s", what)

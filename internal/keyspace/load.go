@@ -19,6 +19,8 @@ func (k *Keyspace) Load(r Record) error {
 	}
 	mt := meta{r.Type, r.Form, r.AccessSec, r.DeadlineMs}
 	switch {
+	case r.Type == TypeString && r.Whole > 0:
+		return k.loadPart(&p, exists, r, mt)
 	case r.Type == TypeString && r.Form <= FormEdited:
 		k.setString(&p, exists, r.Key, r.Value, mt)
 	case r.Type == TypeHash && len(r.Fields) > 0 && len(r.Fields)%2 == 0:
@@ -26,6 +28,22 @@ func (k *Keyspace) Load(r Record) error {
 	default:
 		return fmt.Errorf("load key %.100q: type %d, form %d, %d fields and values", r.Key, r.Type, r.Form, len(r.Fields))
 	}
+	return nil
+}
+
+// loadPart puts a part of a long string where it belongs. What the others bring is undefined until they come.
+func (k *Keyspace) loadPart(p *spot, exists bool, r Record, mt meta) error {
+	end := r.Offset + len(r.Value)
+	if r.Form > FormEdited || r.Offset < 0 || end > r.Whole || exists != (r.Offset > 0) || exists && len(p.e.value(p.s)) != r.Whole {
+		return fmt.Errorf("load key %.100q: bytes %d to %d of %d do not fit", r.Key, r.Offset, end, r.Whole)
+	}
+	if exists {
+		copy(p.e.value(p.s)[r.Offset:], r.Value)
+		return nil
+	}
+	p.t.weight += keyWeight + int64(len(r.Key)+r.Whole)
+	p.t.setDue(p.hash, 0, mt.due)
+	copy(p.t.insert(p.hash, r.Key, mt, r.Whole, nil), r.Value)
 	return nil
 }
 

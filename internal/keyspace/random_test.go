@@ -265,7 +265,7 @@ func (r *run) operation() {
 		r.scans = nil
 		both(r, func(k *Keyspace) int { k.Flush(db); return 0 }, 0)
 	case n == 192 && len(r.snaps) < 3 && (r.keys < 1000 || r.r.IntN(30) == 0):
-		s := &runningSnapshot{sn: r.k.BeginSnapshot(), want: r.m.clone(), at: now, got: New()}
+		s := &runningSnapshot{sn: r.k.BeginSnapshot(r.r.IntN(2) * (50 + r.r.IntN(2000))), want: r.m.clone(), at: now, got: New()}
 		r.snaps = append(r.snaps, s)
 	case n == 193 && len(r.snaps) > 0 && r.r.IntN(5) == 0:
 		r.snaps[0].sn.Close()

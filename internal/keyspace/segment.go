@@ -210,3 +210,26 @@ func (s *segment) clone(m *memory) *segment {
 	}
 	return &c
 }
+
+// copyFrom appends a copy of an entry of another segment, in no order; its objects get another holder.
+func (s *segment) copyFrom(t *table, from *segment, e *entry) {
+	size := e.size()
+	to, pageNo, off := s.alloc(t.m, size)
+	copy(to, e.b[:size])
+	if e.flags&(flagOut|flagKeyOut) != 0 {
+		key, val := e.keyLen, e.valLen
+		if e.flags&flagKeyOut != 0 {
+			key = s.shareSide(from.side[e.keyLen])
+		}
+		if e.flags&flagOut != 0 {
+			val = s.shareSide(from.side[e.valLen])
+		}
+		t.setPlaces(to, e, key, val)
+	}
+	s.insertSlot(t.m, int(s.n), 0, pageNo, off)
+}
+
+func (s *segment) shareSide(o object) int {
+	o.retain()
+	return s.addSide(o)
+}

@@ -24,7 +24,7 @@ type table struct {
 	room   int   // directory entries that were reserved
 	weight int64 // logical bytes of all entries
 	due    deadlines
-	walks  []*walk // snapshots that are emitting these fields
+	walks  []*walk // of snapshots that have not emitted all of it
 }
 
 func newTable(m *memory, keyed bool) *table {
@@ -63,10 +63,11 @@ func (t *table) find(hash uint64, key []byte) (s *segment, i int, ok bool) {
 	return nil, 0, false
 }
 
-// beforeChange lets snapshots and views take what they have not emitted yet. Every change of a segment begins here.
-func (t *table) beforeChange(s *segment) {
+// beforeChange lets snapshots and views take what they have not emitted yet. Every change of the entries with a
+// hash begins here.
+func (t *table) beforeChange(s *segment, hash uint64) {
 	if s.pending != 0 {
-		t.emitPending(s)
+		t.takePending(s, hash)
 	}
 }
 
@@ -75,7 +76,7 @@ func (t *table) beforeChange(s *segment) {
 func (t *table) insert(hash uint64, key []byte, mt meta, valLen int, o object) []byte {
 	sh := t.shapeOf(len(key), valLen, o != nil, mt)
 	s := t.place(hash, sh.size)
-	t.beforeChange(s)
+	t.beforeChange(s, hash)
 	b, pageNo, off := s.alloc(t.m, sh.size)
 	keyLen := len(key)
 	if sh.flags&flagKeyOut != 0 {
@@ -130,7 +131,7 @@ func (t *table) place(hash uint64, size int) *segment {
 			continue
 		}
 		s := &segment{depth: head.depth}
-		t.beforeChange(last) // a view walks a range of one segment otherwise
+		t.savePending(last) // a view walks a range of one segment otherwise
 		last.next = s
 		t.segs++
 		return s
@@ -142,19 +143,23 @@ func (t *table) maybeSplit(hash uint64, head *segment) bool {
 	if head.depth == t.global && !t.maybeDouble() {
 		return false
 	}
-	depth := head.depth + 1
-	halves := [2]*segment{{depth: depth}, {depth: depth}}
+	var chain [4]*segment
+	from := chain[:0]
+	for s := head; s != nil; s = s.next {
+		from = append(from, s)
+	}
+	depth, pending := head.depth+1, t.beforeMove(from...)
+	halves := [2]*segment{{depth: depth, pending: pending}, {depth: depth, pending: pending}}
 	tails := halves
 	t.segs += 2
-	for s := head; s != nil; s = s.next {
-		t.beforeChange(s)
+	for _, s := range from {
 		for i := range int(s.n) {
 			e := t.decode(s.at(i))
 			h := t.m.hashOf(e.key(s))
 			side := h >> (64 - depth) & 1
 			to := tails[side]
 			if !to.hasRoom(e.size()) {
-				to.next = &segment{depth: depth}
+				to.next = &segment{depth: depth, pending: pending}
 				to = to.next
 				tails[side] = to
 				t.segs++
@@ -269,7 +274,7 @@ func (t *table) free(s *segment, i, size int) {
 
 // remove deletes slot i and gives memory back when much of it has become garbage.
 func (t *table) remove(hash uint64, s *segment, i int) {
-	t.beforeChange(s)
+	t.beforeChange(s, hash)
 	t.detach(s, i, false)
 	t.shrink(hash, s)
 }
@@ -323,9 +328,7 @@ func (t *table) maybeMerge(hash uint64, s *segment) {
 	if hash&bit != 0 {
 		left, right = other, s
 	}
-	t.beforeChange(left)
-	t.beforeChange(right)
-	whole := &segment{depth: s.depth - 1}
+	whole := &segment{depth: s.depth - 1, pending: t.beforeMove(left, right)}
 	for half, from := range [2]*segment{left, right} {
 		for i := range int(from.n) {
 			e := t.decode(from.at(i))
@@ -346,7 +349,7 @@ func (t *table) maybeMerge(hash uint64, s *segment) {
 // returned to be filled in; with keep they begin with the old ones, and what is beyond is zero.
 // The slot may have moved afterwards.
 func (t *table) rewrite(hash uint64, s *segment, i int, mt meta, valLen int, o object, keep bool) []byte {
-	t.beforeChange(s)
+	t.beforeChange(s, hash)
 	e := t.decode(s.at(i))
 	if o == nil && e.flags&flagOut == 0 && e.flags&flagDue != 0 == (mt.due != 0) && valLen == e.valLen {
 		t.encodeHead(e.b, e.flags&^0x1f|byte(mt.typ)|byte(mt.form)<<3, mt, e.keyLen, valLen)
@@ -431,7 +434,7 @@ func (t *table) replace(hash uint64, s *segment, i int, e *entry, mt meta, valLe
 
 // setMeta changes the meta of slot i, which may move.
 func (t *table) setMeta(hash uint64, s *segment, i int, mt meta) {
-	t.beforeChange(s)
+	t.beforeChange(s, hash)
 	e := t.decode(s.at(i))
 	if e.flags&flagOut != 0 {
 		t.rehead(hash, s, i, mt, s.side[e.valLen])

@@ -72,7 +72,7 @@ var statusRows = []row[*op.Status]{
 
 	{"brainer_node_up", gauge, "1 while the node has a session; a node that left stays, with 0, until it is forgotten.", labels{"node"},
 		perNode(func(n *op.NodeStatus) float64 { return oneIf(n.Up) })},
-	{"brainer_node_info", gauge, "Always 1; the labels say what the node runs (from protocol 4 on) and the protocol version it is spoken with.", labels{"node", "version", "protocol"},
+	{"brainer_node_info", gauge, "Always 1; the labels say what the node runs and the protocol version it is spoken with.", labels{"node", "version", "protocol"},
 		func(s *op.Status, out sink) {
 			for i := range s.Nodes {
 				if n := &s.Nodes[i]; n.Protocol > 0 {

@@ -331,7 +331,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	}
 	n := c.byPeer[peer]
 	if h.Type == wire.THello {
-		m, err := wire.DecodeHello(body, h.Version)
+		m, err := wire.DecodeHello(body)
 		if err == nil {
 			c.receiveHello(peer, h, m)
 		}

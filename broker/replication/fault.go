@@ -24,5 +24,6 @@ type Fault struct {
 	TwoAnswers      bool // leave the other question of a read that was asked twice
 	PaceNoFloor     bool // let clients slow a join down without end
 	NoLeash         bool // let writers run away from a joiner
+	PartsForAll     bool // have a donor send long strings in parts, whatever the joiner knows of
 	ReplyMixUp      bool // hand a read's reply to the request behind it
 }

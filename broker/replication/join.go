@@ -108,7 +108,8 @@ func (c *Core) startDonation(donor, joiner *node, b []byte) []byte {
 	c.send(joiner.peer, m.Append(nil, c.header(joiner)))
 	c.counters.snapshots++
 	c.event(0, "join begins", joiner, "donor=%s at=%d", donor.id, j.position.Index)
-	return wire.AppendSnapshotItem(b, j.snapID)
+	parts := donor.version != wire.VersionBefore && joiner.version != wire.VersionBefore
+	return wire.AppendSnapshotItem(b, j.snapID, parts || c.cfg.Fault.PartsForAll)
 }
 
 func (c *Core) joinerOf(donor *node, snapID uint64) *node {

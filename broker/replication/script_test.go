@@ -70,7 +70,7 @@ var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold .
 // script which is meant for it fails.
 func TestScriptsFindPlantedFaults(t *testing.T) {
 	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy",
-		"PaceNoFloor": "join_paced", "NoLeash": "join_leash"} {
+		"PaceNoFloor": "join_paced", "NoLeash": "join_leash", "PartsForAll": "version"} {
 		t.Run(fault, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {
@@ -533,6 +533,9 @@ func (s *script) describe(b []byte) string {
 				text += fmt.Sprintf(" reply(%d)?", it.ID)
 			case wire.ItemSnapshot:
 				text += " snapshot!"
+				if !it.Parts {
+					text += " (strings whole)"
+				}
 			}
 		}
 		return fmt.Sprintf("%s [confirm %d safe %d]", text, t.Confirm, t.Safe)

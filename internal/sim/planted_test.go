@@ -27,7 +27,7 @@ func plantedFaults() []planted {
 	narrow := func(p *Plan) {
 		p.Nodes, p.FirstNodes, p.Embedded, p.ThinkUs, p.ValueBytesMax, p.Keys, p.Clients = 3, 1, false, 1000, 300, 12, 6
 		p.LatencyUs, p.JitterUs, p.QuietAtEnd = 4000, 300, false
-		p.Node.ChunkBytes, p.Node.ChunkCredit = 1, 1
+		p.Node.ChunkBytes, p.Node.ChunkCredit, p.Node.PartBytes = 1, 1, 1<<20
 		p.Broker.WindowBytesMax, p.Broker.JoinPinBytes, p.Broker.ChunkBytes, p.Broker.MinInSync = 4<<10, 1<<20, 256, 1
 	}
 	reigns := func(p *Plan) {
@@ -82,7 +82,7 @@ func plantedFaults() []planted {
 		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8"},
 		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
 		{name: "OwnVersion", broker: b{OwnVersion: true}, within: 10, change: func(p *Plan) { p.Versions = true }},
-		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6", change: hedging},
+		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6|8", change: hedging},
 		{name: "PaceNoFloor", broker: b{PaceNoFloor: true}, within: 20, found: "9", change: busyJoins},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},

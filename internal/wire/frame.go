@@ -12,8 +12,8 @@ const (
 	HeaderBytes = 52
 	// Version is this package's, VersionBefore the one that it speaks besides, so that brokers and nodes
 	// can be replaced one after the other.
-	Version       = 4
-	VersionBefore = 3
+	Version       = 5
+	VersionBefore = 4
 	magic         = 0x42b7 // bytes b7 42
 
 	// FrameBytesMax bounds one frame on a link; longer messages travel in fragments.

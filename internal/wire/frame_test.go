@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -37,14 +38,14 @@ func TestOtherVersionIsToldApart(t *testing.T) {
 	if !errors.Is(err, ErrVersion) || body != nil || got.Session != h.Session || got.Type != THello {
 		t.Errorf("%+v %q %v", got, body, err)
 	}
-	if !strings.Contains(err.Error(), "5, this is 4") || !IsOtherVersion(err.Error()) {
+	if !strings.Contains(err.Error(), fmt.Sprintf("%d, this is %d", Version+1, Version)) || !IsOtherVersion(err.Error()) {
 		t.Errorf("it does not say which: %v", err)
 	}
 }
 
-// What brokers of version 3 answer to a node that speaks a newer one: the node knows it by these words.
+// What brokers of the version before answer to a node that speaks a newer one: the node knows it by these words.
 func TestRefusalOfTheVersionBeforeIsKnown(t *testing.T) {
-	if !IsOtherVersion("wire: other protocol version: 4, this is 3: run the same version of run_node and run_broker") {
+	if !IsOtherVersion("wire: other protocol version: 5, this is 4: run_node and run_broker may be at most one protocol version apart") {
 		t.Error("it is not known")
 	}
 }

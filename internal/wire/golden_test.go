@@ -26,10 +26,7 @@ type sample struct {
 func samples(version uint8) []sample {
 	h := goldenHeader
 	h.Version = version
-	hello := Hello{NodeID: "n1", Endpoint: "ipc:///tmp/n1", Incarnation: 1, DataID: 2, ClusterID: 3, Promised: 4, Embedded: true}
-	if version != VersionBefore {
-		hello.Software = "v1"
-	}
+	hello := Hello{NodeID: "n1", Endpoint: "ipc:///tmp/n1", Incarnation: 1, DataID: 2, ClusterID: 3, Promised: 4, Embedded: true, Software: "v1"}
 	prepare := Prepare{BrokerRun: 1, Number: 2, ClusterID: 3}
 	position := PositionReport{Position: Position{Era: 1, Index: 2}, DataID: 3, ClusterID: 4, RingFirst: 5, LastMs: 6, Loading: true, SnapID: 7}
 	fenced := Fenced{Promised: 1}
@@ -43,12 +40,12 @@ func samples(version uint8) []sample {
 	fetch := Fetch{From: 1}
 	entries := Entries{Runs: []Run{{Era: 1, First: 2, Count: 3, Entries: []byte("abc")}, {Era: 4, First: 5, Count: 6, Entries: []byte("d")}}}
 	return []sample{
-		{"hello", hello.Append(nil, h), func(b []byte) (any, error) { return DecodeHello(b, version) }, hello},
+		{"hello", hello.Append(nil, h), func(b []byte) (any, error) { return DecodeHello(b) }, hello},
 		{"prepare", prepare.Append(nil, h), func(b []byte) (any, error) { return DecodePrepare(b) }, prepare},
 		{"position", position.Append(nil, h), func(b []byte) (any, error) { return DecodePositionReport(b) }, position},
 		{"fenced", fenced.Append(nil, h), func(b []byte) (any, error) { return DecodeFenced(b) }, fenced},
 		{"reject", reject.Append(nil, h), func(b []byte) (any, error) { return DecodeReject(b) }, reject},
-		{"turn", goldenTurn(h), func(b []byte) (any, error) { return takeTurn(b) }, goldenTurnItems()},
+		{"turn", goldenTurn(h), func(b []byte) (any, error) { return takeTurn(b) }, goldenTurnItems(version)},
 		{"done", goldenDone(h), func(b []byte) (any, error) { return takeDone(b) }, goldenDoneReplies()},
 		{"nack", nack.Append(nil, h), func(b []byte) (any, error) { return DecodeNack(b) }, nack},
 		{"beat", beat.Append(nil, h), func(b []byte) (any, error) { return DecodeBeat(b) }, beat},
@@ -80,15 +77,22 @@ func goldenTurn(h Header) []byte {
 	b = AppendEntriesItem(b, len(es), run)
 	b = AppendReadItem(b, &Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")})
 	b = AppendQueryItem(b, 9)
-	b = AppendSnapshotItem(b, 10)
+	b = AppendSnapshotItem(b, 10, false)
+	if h.Version != VersionBefore {
+		b = AppendSnapshotItem(b, 11, true)
+	}
 	return FinishTurn(b, h)
 }
 
-func goldenTurnItems() []any {
+func goldenTurnItems(version uint8) []any {
 	es := goldenEntries()
-	return []any{TurnHead{Prev: Position{Era: 1, Index: 2}, Era: 3, Confirm: 4, Safe: 5, InSync: true},
+	items := []any{TurnHead{Prev: Position{Era: 1, Index: 2}, Era: 3, Confirm: 4, Safe: 5, InSync: true},
 		es[0], es[1], es[2], Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")},
-		ItemQuery, uint64(9), ItemSnapshot, uint64(10)}
+		ItemQuery, uint64(9), ItemSnapshot, uint64(10), false}
+	if version != VersionBefore {
+		items = append(items, ItemSnapshot, uint64(11), true)
+	}
+	return items
 }
 
 func takeTurn(body []byte) ([]any, error) {
@@ -113,6 +117,8 @@ func takeTurn(body []byte) ([]any, error) {
 			}
 		case ItemRead:
 			got = append(got, it.Read)
+		case ItemSnapshot:
+			got = append(got, it.Kind, it.ID, it.Parts)
 		default:
 			got = append(got, it.Kind, it.ID)
 		}

@@ -22,8 +22,7 @@ type Hello struct {
 	ClusterID   uint64 // of the data it holds, 0 when it holds none
 	Promised    uint64
 	Embedded    bool
-
-	Software string // what is running, for people; from version 4 on
+	Software    string // what is running, for people
 }
 
 func (m Hello) Append(b []byte, h Header) []byte {
@@ -36,20 +35,14 @@ func (m Hello) Append(b []byte, h Header) []byte {
 	b = putU64(b, m.ClusterID)
 	b = putU64(b, m.Promised)
 	b = putBool(b, m.Embedded)
-	if h.Version != VersionBefore {
-		b = putString(b, m.Software)
-	}
+	b = putString(b, m.Software)
 	return Finish(b, h)
 }
 
-// DecodeHello reads the body of a Hello in a version (Header.Version).
-func DecodeHello(body []byte, version uint8) (m Hello, err error) {
+func DecodeHello(body []byte) (m Hello, err error) {
 	r := reader{b: body}
 	m = Hello{NodeID: r.string(), Endpoint: r.string(), Incarnation: r.u64(), DataID: r.u64(),
-		ClusterID: r.u64(), Promised: r.u64(), Embedded: r.bool()}
-	if version != VersionBefore {
-		m.Software = r.string()
-	}
+		ClusterID: r.u64(), Promised: r.u64(), Embedded: r.bool(), Software: r.string()}
 	return m, r.done()
 }
 

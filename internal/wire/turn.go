@@ -141,6 +141,8 @@ const (
 	ItemRead                         // a read, executed behind what precedes it
 	ItemQuery                        // send the kept reply of entry ID
 	ItemSnapshot                     // you are the donor: snapshot ID is the state here
+
+	itemSnapshotParts // on the wire: ItemSnapshot with Parts; from version 5 on
 )
 
 // BeginTurn starts a turn in b (a frame whose first item follows).
@@ -186,14 +188,21 @@ func AppendQueryItem(b []byte, index uint64) []byte {
 	return putU64(putU8(b, uint8(ItemQuery)), index)
 }
 
-func AppendSnapshotItem(b []byte, snapID uint64) []byte {
-	return putU64(putU8(b, uint8(ItemSnapshot)), snapID)
+// AppendSnapshotItem marks the state of a snapshot; with parts, which takes a donor and a joiner that know of it, long
+// strings come in parts.
+func AppendSnapshotItem(b []byte, snapID uint64, parts bool) []byte {
+	kind := ItemSnapshot
+	if parts {
+		kind = itemSnapshotParts
+	}
+	return putU64(putU8(b, uint8(kind)), snapID)
 }
 
 // Item is one item of a turn.
 type Item struct {
 	Kind    ItemKind
 	ID      uint64 // ItemQuery: the index; ItemSnapshot: the snapshot
+	Parts   bool   // ItemSnapshot
 	Count   int    // ItemEntries
 	Entries []byte
 	Read    Read
@@ -229,7 +238,10 @@ func (t *Turn) Next(it *Item) bool {
 		it.Entries = r.bytes()
 	case ItemRead:
 		it.Read = Read{ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), NoTouch: r.bool(), Body: r.bytes()}
-	case ItemQuery, ItemSnapshot:
+	case ItemQuery:
+		it.ID = r.u64()
+	case ItemSnapshot, itemSnapshotParts:
+		it.Parts, it.Kind = it.Kind == itemSnapshotParts, ItemSnapshot
 		it.ID = r.u64()
 	default:
 		r.bad = true

@@ -11,8 +11,8 @@ import (
 // FuzzLoadRecords loads any bytes as the records of a chunk: an error or a keyspace that can be
 // read, snapshotted and compared, never a panic.
 func FuzzLoadRecords(f *testing.F) {
-	donor := begun(f, nil)
-	donor.send(do("SET", "k", "v"), do("SET", "n", "12"), do("SET", "t", "x", "PX", "100000"), do("APPEND", "k", "w"),
+	donor := begun(f, func(c *Config) { c.PartBytes = 5 })
+	donor.send(do("SET", "long", "in more than two parts", "PX", "7000"), do("SET", "k", "v"), do("SET", "n", "12"), do("SET", "t", "x", "PX", "100000"), do("APPEND", "k", "w"),
 		do("HSET", "h", "a", "1", "b", "2"), do("PEXPIRE", "h", "5000"), entry(7, "WATCH", "k", "none"), do("SET", "k", "z"))
 	donor.send(snapshot(5))
 	donor.r.Pump()

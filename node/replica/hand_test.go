@@ -142,7 +142,7 @@ func query(index uint64) item {
 }
 
 func snapshot(id uint64) item {
-	return func(_ *hand, b []byte) []byte { return wire.AppendSnapshotItem(b, id) }
+	return func(_ *hand, b []byte) []byte { return wire.AppendSnapshotItem(b, id, true) }
 }
 
 // frame builds the turn that follows what was sent so far.

@@ -25,6 +25,7 @@ type Config struct {
 
 	RingBytesMax    int64 // entries kept for a broker that restarts, beyond those that are not safe yet
 	ChunkBytes      int   // of a snapshot
+	PartBytes       int   // of a string there; a longer one comes in parts
 	ChunkCredit     uint32
 	ReclaimPerEntry int // expired keys freed with an entry
 	ReclaimPerTick  int // and with a TICK
@@ -50,7 +51,7 @@ func (c *Config) progressed() {
 
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
 func DefaultConfig() Config {
-	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, ChunkCredit: 8,
+	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, PartBytes: 256 << 10, ChunkCredit: 8,
 		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, SliceElements: 2048,
 		IDsMax: IDsMax}
 }
@@ -116,7 +117,8 @@ type Replica struct {
 	laterFrom int  // Ctx.LaterFrom of what is being executed
 
 	faults   uint64 // panics in commands
-	lateSnap uint64 // Fault.LateSnap: the snapshot that waits for an entry
+	lateSnap  uint64 // Fault.LateSnap: the snapshot that waits for an entry
+	lateParts bool
 	entries  uint64 // applied since the start
 	reads    uint64 // answered since the start
 
@@ -419,7 +421,7 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	reply := r.replies.keep(r.reply.B)
 	r.ring.append(era, index, encoded, reply)
 	if r.lateSnap != 0 {
-		r.beginDonation(r.lateSnap)
+		r.beginDonation(r.lateSnap, r.lateParts)
 		r.lateSnap = 0
 	}
 	if r.cfg.OnApply != nil {

@@ -16,17 +16,21 @@ import (
 // A snapshot is a stream of records. Each is a head of 16 bytes and a command in RESP that restores
 // what the record is about, so that the commands alone, behind their SELECTs, load into any Redis:
 //
-//	kind u8 | db u8 | form u8 | encoding u8 | access u32 (s) | length u32 | reserved u32 | command
+//	kind u8 | db u8 | form u8 | encoding u8 | access u32 (s) | length u32 | whole u32 | command
 //
 // What the heads and the other kinds carry is private: without it keys look freshly used, their
 // encodings are those of freshly made ones, nothing is watched and no write that was applied is known.
+//
+// A long string comes in parts, SET and then APPENDs, its deadline behind the last; nothing comes in between. So neither
+// donor, broker nor joiner is kept from other work by it. One that is sent to a joiner of the version before is whole.
 const (
 	recordString = 1 // SET key value [PXAT ms]
 	recordHash   = 2 // HSET key field value ...
-	recordExpire = 3 // PEXPIREAT key ms: the deadline of the hash before it
+	recordExpire = 3 // PEXPIREAT key ms: the deadline of the hash, or of the string in parts, before it
 	recordWatch  = 4 // WATCH key ...: private; db, token in the first argument
 	recordTime   = 5 // TIME last ms: private; the highest time of an entry or a read
 	recordID     = 6 // ID client number deadline-ms RESP-version bytes reply: private; an outcome
+	recordPart   = 7 // APPEND key part: more of the string before it, whose head says how long it is in the end
 )
 
 const recordHead = 16
@@ -50,8 +54,12 @@ type donation struct {
 }
 
 // beginDonation marks the state as it is now.
-func (r *Replica) beginDonation(id uint64) {
-	d := &donation{id: id, snap: r.ks.BeginSnapshot(), digest: r.digest, upTo: min(r.cfg.ChunkCredit, firstCredit)}
+func (r *Replica) beginDonation(id uint64, parts bool) {
+	partBytes := 0
+	if parts {
+		partBytes = r.cfg.PartBytes
+	}
+	d := &donation{id: id, snap: r.ks.BeginSnapshot(partBytes), digest: r.digest, upTo: min(r.cfg.ChunkCredit, firstCredit)}
 	d.total, d.bytes = uint64(d.snap.TotalKeys()), uint64(d.snap.BytesEstimate())
 	for _, t := range r.watches.list() {
 		for i, k := range t.keys {
@@ -90,7 +98,7 @@ func (r *Replica) putChunk(d *donation) {
 	var full [][]byte // pieces of the chunk that precede b
 	bytes := 0        // in them
 	d.keys = d.keys || d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
-		if len(rec.Value) < r.cfg.TailBytes {
+		if len(rec.Value) < r.cfg.TailBytes || rec.Whole > 0 {
 			b = appendRecord(b, &rec)
 			return
 		}
@@ -166,6 +174,7 @@ type load struct {
 	cluster   uint64
 	position  wire.Position
 	number    uint32
+	part      keyspace.Record // the string of which more is to come: Offset is where that begins
 	keys      uint64
 	keysTotal uint64
 	bytes     uint64
@@ -206,6 +215,10 @@ func (r *Replica) loadChunk(m wire.Chunk) {
 			return
 		}
 	}
+	if m.Last && l.part.Whole > 0 {
+		r.giveUpLoad()
+		return
+	}
 	l.bytes += uint64(len(m.Records))
 	l.keys, l.keysTotal = m.KeysDone, m.KeysTotal
 	if !m.Last {
@@ -239,6 +252,9 @@ func appendRecord(b []byte, rec *keyspace.Record) []byte {
 	var ms [20]byte
 	switch rec.Type {
 	case keyspace.TypeString:
+		if rec.Whole > 0 {
+			return appendPart(b, rec)
+		}
 		b = appendHead(b, recordString, rec)
 		if rec.DeadlineMs == 0 {
 			b = resp.AppendCommand(b, []byte("SET"), rec.Key, rec.Value)
@@ -255,16 +271,36 @@ func appendRecord(b []byte, rec *keyspace.Record) []byte {
 		for _, f := range rec.Fields {
 			b = appendBulk(b, f)
 		}
-		b = endRecord(b, start)
-		if rec.DeadlineMs != 0 {
-			start = len(b)
-			b = appendHead(b, recordExpire, rec)
-			b = resp.AppendCommand(b, []byte("PEXPIREAT"), rec.Key, strconv.AppendInt(ms[:0], rec.DeadlineMs, 10))
-			b = endRecord(b, start)
-		}
-		return b
+		return appendExpire(endRecord(b, start), rec)
 	}
 	panic("replica: a record of a type that snapshots do not know")
+}
+
+// appendPart appends a part of a long string.
+func appendPart(b []byte, rec *keyspace.Record) []byte {
+	start := len(b)
+	kind, name := byte(recordString), "SET"
+	if rec.Offset > 0 {
+		kind, name = recordPart, "APPEND"
+	}
+	b = appendHead(b, kind, rec)
+	binary.LittleEndian.PutUint32(b[start+12:], uint32(rec.Whole))
+	b = endRecord(resp.AppendCommand(b, []byte(name), rec.Key, rec.Value), start)
+	if rec.Offset+len(rec.Value) < rec.Whole {
+		return b
+	}
+	return appendExpire(b, rec)
+}
+
+// appendExpire appends the deadline of what came before, if it has one.
+func appendExpire(b []byte, rec *keyspace.Record) []byte {
+	if rec.DeadlineMs == 0 {
+		return b
+	}
+	start := len(b)
+	b = appendHead(b, recordExpire, rec)
+	b = resp.AppendCommand(b, []byte("PEXPIREAT"), rec.Key, strconv.AppendInt(nil, rec.DeadlineMs, 10))
+	return endRecord(b, start)
 }
 
 // recordPieces appends the record of a long string to b, in pieces: b up to the value, the value, and
@@ -350,6 +386,19 @@ func (r *Replica) restoreOutcome(args [][]byte) error {
 
 var errRecord = errors.New("replica: damaged snapshot record")
 
+// loadPart goes on with the string that comes in parts.
+func (r *Replica) loadPart(args [][]byte) error {
+	rec := r.load.part
+	if len(args) != 3 || len(args[2]) == 0 || !bytes.Equal(args[1], rec.Key) {
+		return errRecord
+	}
+	rec.Value = args[2]
+	if r.load.part.Offset += len(rec.Value); r.load.part.Offset >= rec.Whole {
+		r.load.part = keyspace.Record{}
+	}
+	return r.ks.Load(rec)
+}
+
 // loadRecords puts the records of a chunk into the keyspace.
 func (r *Replica) loadRecords(b []byte) error {
 	for len(b) > 0 {
@@ -376,9 +425,24 @@ func (r *Replica) loadRecord(head, body []byte) error {
 	}
 	rec := keyspace.Record{DB: int(head[1]), Key: args[1], Form: keyspace.Form(head[2]), Encoding: keyspace.Encoding(head[3]),
 		AccessSec: binary.LittleEndian.Uint32(head[4:])}
+	if (head[0] == recordPart) != (r.load != nil && r.load.part.Whole > 0) {
+		return errRecord
+	}
 	switch head[0] {
+	case recordPart:
+		return r.loadPart(args)
 	case recordString:
 		rec.Type, rec.Value = keyspace.TypeString, args[2]
+		if whole := int(binary.LittleEndian.Uint32(head[12:])); whole > 0 {
+			if r.load == nil || len(args) != 3 || len(rec.Value) == 0 || whole <= len(rec.Value) || r.version == wire.VersionBefore {
+				return errRecord
+			}
+			rec.Whole = whole
+			r.load.part = rec
+			r.load.part.Key = bytes.Clone(rec.Key)
+			r.load.part.Offset = len(rec.Value)
+			return r.ks.Load(rec)
+		}
 		if len(args) == 5 {
 			if rec.DeadlineMs, err = strconv.ParseInt(string(args[4]), 10, 64); err != nil {
 				return errRecord

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"brainer/internal/keyspace"
 	"brainer/internal/wire"
 )
 
@@ -110,7 +111,7 @@ func TestSnapshotIsTheStateAtItsMark(t *testing.T) {
 		reclaim := r.IntN(3)
 		small := func(c *Config) {
 			c.ChunkBytes, c.ChunkCredit = []int{1, 100, 5000}[r.IntN(3)], uint32(1+r.IntN(3))
-			c.ReclaimPerEntry = reclaim
+			c.ReclaimPerEntry, c.PartBytes = reclaim, []int{3, 7, 1000}[r.IntN(3)]
 		}
 		donor, joiner := begun(t, small), newHand(t, small)
 		step := func() { donor.nowMs += int64(r.IntN(5)) }
@@ -215,6 +216,45 @@ func TestDamagedChunkAbortsTheSnapshot(t *testing.T) {
 	expect(t, joiner.give(wire.Chunk{SnapID: 5, Last: true, Records: []byte("nonsense")}.Append(nil, joiner.head())), "abort")
 	if _, c, p, _ := joiner.r.Copy(); p.Index != 0 || c != 0 {
 		t.Errorf("it stands at %v of %d", p, c)
+	}
+}
+
+// A string in parts is taken whole or not at all, and nothing comes between its parts.
+func TestPartsThatDoNotFitAbortTheSnapshot(t *testing.T) {
+	part := func(offset, whole int, key, value string) []byte {
+		return appendPart(nil, &keyspace.Record{Type: keyspace.TypeString, Key: []byte(key), Value: []byte(value), Offset: offset, Whole: whole})
+	}
+	first := part(0, 9, "k", "abc")
+	for _, c := range []struct {
+		name    string
+		records [][]byte
+		version uint8
+		loads   bool
+	}{
+		{"all of them", [][]byte{first, part(3, 9, "k", "def"), part(6, 9, "k", "ghi")}, 0, true},
+		{"the last is missing", [][]byte{first, part(3, 9, "k", "def")}, 0, false},
+		{"more than was said", [][]byte{first, part(3, 9, "k", "defghijk")}, 0, false},
+		{"one of another key", [][]byte{first, part(3, 9, "l", "defghi")}, 0, false},
+		{"an empty one", [][]byte{first, part(3, 9, "k", ""), part(3, 9, "k", "defghi")}, 0, false},
+		{"something in between", [][]byte{first, appendTime(5), part(3, 9, "k", "defghi")}, 0, false},
+		{"the first is missing", [][]byte{part(3, 9, "k", "defghi")}, 0, false},
+		{"the first is all of it", [][]byte{part(0, 3, "k", "abc")}, 0, false},
+		{"a session in which there are none", [][]byte{first, part(3, 9, "k", "defghi")}, wire.VersionBefore, false},
+	} {
+		joiner := newHand(t, nil)
+		if c.version > 0 {
+			joiner.r.version = c.version
+		}
+		head := joiner.head()
+		head.Version = c.version
+		joiner.r.Receive(wire.Load{SnapID: 5, ClusterID: cluster, Position: wire.Position{Era: 1, Index: 9}}.Append(nil, head))
+		for i, r := range c.records {
+			m := wire.Chunk{SnapID: 5, Number: uint32(i), Last: i == len(c.records)-1, Records: r}
+			joiner.r.Receive(m.Append(nil, head))
+		}
+		if _, _, p, _ := joiner.r.Copy(); (p.Index == 9) != c.loads {
+			t.Errorf("%s: it stands at %v", c.name, p)
+		}
 	}
 }
 

@@ -108,10 +108,10 @@ func (r *Replica) Step() {
 			r.answerQuery(s.item.ID)
 		case wire.ItemSnapshot:
 			if r.cfg.Fault.LateSnap {
-				r.lateSnap = s.item.ID
+				r.lateSnap, r.lateParts = s.item.ID, s.item.Parts
 				continue
 			}
-			r.beginDonation(s.item.ID)
+			r.beginDonation(s.item.ID, s.item.Parts)
 		}
 	}
 	h := r.header()

@@ -270,6 +270,13 @@ func (b *brokerHost) serving() bool {
 	return b.core.Status(b.clockUs()).State == "active"
 }
 
+// pacesAJoin: clients have a joiner sent what it lacks more slowly.
+func (b *brokerHost) pacesAJoin() bool {
+	return b.alive && slices.ContainsFunc(b.core.Status(b.clockUs()).Nodes, func(n op.NodeStatus) bool {
+		return n.Join != nil && n.Join.PacedTo > 0
+	})
+}
+
 // recoverEmpty is an operator's word.
 func (b *brokerHost) recoverEmpty() {
 	b.w.tracef("operator: recover --empty")

@@ -201,9 +201,9 @@ func (w *world) script() {
 
 // settle waits for the cluster to come back by itself, within the promised time.
 func (w *world) settle() {
-	const withinUs, stepUs = 5_000_000, 50_000
+	const withinUs, pacedUs, stepUs = 5_000_000, 20_000_000, 50_000
 	deadline := w.nowUs + withinUs
-	asked := false
+	asked, paced := false, false
 	w.runFor(1_500_000) // what broke last must be noticed first
 	for w.err == nil {
 		why := w.check.unsettled()
@@ -224,6 +224,11 @@ func (w *world) settle() {
 				}
 				w.broker.recoverEmpty()
 				deadline = w.nowUs + withinUs
+				continue
+			}
+			if !paced && w.broker.pacesAJoin() {
+				paced = true // clients write, and plans have a floor of 20 kB/s
+				deadline += pacedUs
 				continue
 			}
 			w.failf("9: not settled within %d ms after healing: %s", withinUs/1000, why)

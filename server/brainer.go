@@ -293,6 +293,7 @@ func appendStatus(b []byte, st op.Status) []byte {
 	line("brainer_inflight_bytes:%d", st.InflightBytes)
 	line("brainer_resends:%d", st.Resends)
 	line("brainer_reads_rerouted:%d", st.ReadsRerouted)
+	line("brainer_near_cache:hits=%d,misses=%d,bytes=%d,max=%d", st.NearHits, st.NearMisses, st.NearBytes, st.NearBytesMax)
 	line("brainer_reads_hedged:%d", st.ReadsHedged)
 	line("brainer_reads_hedged_won:%d", st.ReadsHedgedWon)
 	line("brainer_digest_mismatches:%d", st.DigestMismatches)

@@ -28,6 +28,7 @@ type Config struct {
 	JoinStallMs    int64 // a snapshot that does not move for so long is given up
 	// HedgePercentile: a read that takes longer than so many percent of them is asked of a second node, too; 0: none is.
 	HedgePercentile float64
+	NearBytes       int64 // of replies that the near cache keeps; 0: none
 	HoldOffMaxMs    int64 // a node that leaves the set again and again stays out no longer than this
 
 	TurnBytesMax   int   // entries in one turn
@@ -59,6 +60,7 @@ func DefaultConfig() Config {
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000, JoinFloorBytes: 4 << 20,
+		NearBytes:     64 << 20,
 		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,
 		MinInSync: 1, Ack: op.AckAll, IDKeepMs: 900_000,
 	}
@@ -146,6 +148,7 @@ type Core struct {
 	rid         uint64
 	digests     digests
 	hedge       hedge
+	near        *near
 	verify      verify
 	pace        pace
 	heldTo      uint64 // writes beyond it wait for a joiner on a leash
@@ -181,6 +184,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 	c.lastMs = nowUs / 1000
 	c.window.chunkBytes = cfg.ChunkBytes
 	c.pace.learns, c.heldTo = true, math.MaxUint64
+	c.near = newNear(cfg.NearBytes)
 	c.cfg.JoinPinBytes = max(cfg.JoinPinBytes, 2*cfg.WindowBytesMax)
 	c.epoch = stored.Epoch + 1
 	c.beginReign()

@@ -80,6 +80,7 @@ func (c *Core) putOutMinority(votes []vote, where string) (ids []string) {
 			continue // the set is not made smaller than it may be
 		}
 		v.node.diverged = true
+		c.near.clear() // it may be what it said
 		if v.node.member {
 			v.node.leave = reasonDiverged
 		}

@@ -25,5 +25,9 @@ type Fault struct {
 	PaceNoFloor     bool // let clients slow a join down without end
 	NoLeash         bool // let writers run away from a joiner
 	PartsForAll     bool // have a donor send long strings in parts, whatever the joiner knows of
+	NearKeeps       bool // keep replies in the near cache although their keys are written
+	NearStale       bool // keep an answer there although its key was written since the question
+	NearUnsafe      bool // keep one there that shows what is not safe
+	NearNoDeadline  bool // answer from there what has expired
 	ReplyMixUp      bool // hand a read's reply to the request behind it
 }

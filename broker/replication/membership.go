@@ -200,6 +200,7 @@ func (c *Core) beginEra() {
 
 func (c *Core) becomeActive() {
 	c.state = active
+	c.near.clear() // data may have been brought level since, or recovered
 	c.detail, c.forced = "", false
 	c.event(0, "broker active", nil, "epoch=%d safe=%d", c.epoch, c.safe)
 	for _, n := range c.nodes {

@@ -113,6 +113,9 @@ func (c *Core) order(o *op.Op) {
 	for _, k := range o.Keys {
 		c.keyLast[k] = c.tail
 	}
+	if o.Kind == op.Write || o.Kind == op.Txn {
+		c.dropNear(o)
+	}
 	if o.Keyless {
 		c.floor = c.tail
 	}
@@ -210,7 +213,11 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 		case wire.ReplyGone:
 			c.entryReplyGone(n, id)
 		case wire.ReplyRead:
-			c.readReplied(n, id, reply)
+			c.readReplied(n, id, reply, -1)
+		case wire.ReplyDue:
+			if dueMs, reply, ok := wire.TakeDue(reply); ok {
+				c.readReplied(n, id, reply, dueMs)
+			}
 		case wire.ReplyLater:
 			n.reads.goesOn(id, c.nowUs)
 		}

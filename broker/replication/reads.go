@@ -19,6 +19,7 @@ type readItem struct {
 	heardUs int64 // when the node said last that it goes on with this long one
 	second  bool  // another node was asked before, and is slow
 
+	near     bool // its answer may be kept in the near cache
 	compares bool // of all copies at the same place and time: it is not asked again
 }
 
@@ -142,6 +143,9 @@ func (q *readQueue) take() (items []readItem, begun, sent int) {
 
 // routeRead sends a read to the primary of its first key, behind all that is ordered.
 func (c *Core) routeRead(o *op.Op) {
+	if c.answerNear(o) {
+		return
+	}
 	c.pendingReads++
 	c.readTaken()
 	c.ask(o)
@@ -185,7 +189,7 @@ func (c *Core) askParked() {
 
 func (c *Core) askRead(n *node, o *op.Op) {
 	c.rid++
-	n.reads.push(readItem{op: o, id: c.rid, after: c.tail, timeMs: c.stampMs(), hold: c.holdOf(o), askedUs: c.nowUs})
+	n.reads.push(readItem{op: o, id: c.rid, after: c.tail, timeMs: c.stampMs(), hold: c.holdOf(o), askedUs: c.nowUs, near: c.asksNear(o, c.rid)})
 }
 
 // holdOf returns the index that must be safe before o's reply is shown: of the last write ordered
@@ -210,8 +214,9 @@ func (c *Core) holdOf(o *op.Op) uint64 {
 	return hold
 }
 
-// readReplied takes the answer of a read; one that was asked elsewhere since is ignored.
-func (c *Core) readReplied(n *node, id uint64, reply []byte) {
+// readReplied takes the answer of a read, and the deadline of its key, -1 when that was not told; one that was asked
+// elsewhere since is ignored.
+func (c *Core) readReplied(n *node, id uint64, reply []byte, dueMs int64) {
 	it, ok := n.reads.popRead(id)
 	if !ok || it.op == nil {
 		return
@@ -225,6 +230,9 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 	if c.settleTwin(o, n) && it.second {
 		c.counters.hedgesWon++
 	}
+	if dueMs >= 0 {
+		c.maybeKeepNear(&it, reply, dueMs)
+	}
 	if c.cfg.HedgePercentile > 0 && !o.Keyless {
 		c.hedge.times.add(c.nowUs - o.Hold.OrderedUs)
 	}
@@ -232,6 +240,7 @@ func (c *Core) readReplied(n *node, id uint64, reply []byte) {
 		next := &n.reads.items[0]
 		next.op, o = o, next.op
 		next.hold, it.hold = it.hold, next.hold
+		next.near = false
 	}
 	reply = keepReply(o, reply)
 	o.Reply = reply

@@ -9,6 +9,7 @@ import (
 
 // beginReign asks for the new epoch to be stored. Until it is, no node is asked to promise it.
 func (c *Core) beginReign() {
+	c.near.clear()
 	c.epochOK = false
 	if c.view.No > 0 && c.state == forming && c.tail == 0 && len(c.view.Members)+len(c.view.Left) > 0 {
 		if c.view.onlyEmbedded() {

@@ -126,6 +126,7 @@ type player struct {
 	snap        wire.Load
 	waiting     [][]byte
 	busyMs      uint32
+	dueMs       int64 // of all keys
 	beatUs      int64
 	chunks      int // of a snapshot that it gives
 	chunkBytes  int
@@ -201,6 +202,7 @@ func (s *script) step(words []string) {
 		s.cfg.JoinFloorBytes = s.number(words, "floor", s.cfg.JoinFloorBytes)
 		s.cfg.TurnBytesMax = int(s.number(words, "turn", int64(s.cfg.TurnBytesMax)))
 		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))
+		s.cfg.NearBytes = s.number(words, "near", 0)
 		s.cfg.HedgePercentile = float64(s.number(words, "hedge", 0))
 		if a := ackArg(words); a != op.AckDefault {
 			s.cfg.Ack = a
@@ -357,6 +359,9 @@ func (s *script) nodeStep(p *player, words []string) {
 		ms, _ := strconv.Atoi(words[1])
 		p.busyMs = uint32(ms)
 		s.beat(p)
+	case "due":
+		ms, _ := strconv.ParseInt(words[1], 10, 64)
+		p.dueMs = s.nowUs/1000 + ms
 	case "idle":
 		p.busyMs = 0
 		s.beat(p)
@@ -529,6 +534,9 @@ func (s *script) describe(b []byte) string {
 				}
 			case wire.ItemRead:
 				text += " " + string(it.Read.Body)
+				if it.Read.Due {
+					text += "(due?)"
+				}
 			case wire.ItemQuery:
 				text += fmt.Sprintf(" reply(%d)?", it.ID)
 			case wire.ItemSnapshot:
@@ -684,7 +692,12 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 				put(wire.ReplyLater, it.Read.ID, "")
 				continue
 			}
-			put(wire.ReplyRead, it.Read.ID, fmt.Sprintf("+%s from %s at %d\r\n", it.Read.Body, p.id, p.pos.Index))
+			reply := fmt.Sprintf("+%s from %s at %d\r\n", it.Read.Body, p.id, p.pos.Index)
+			if it.Read.Due {
+				put(wire.ReplyDue, it.Read.ID, string(wire.AppendDue(nil, p.dueMs))+reply)
+				continue
+			}
+			put(wire.ReplyRead, it.Read.ID, reply)
 		case wire.ItemQuery:
 			if it.ID >= p.first && it.ID <= p.pos.Index {
 				put(wire.ReplyEntry, it.ID, fmt.Sprintf("+OK %s, kept by %s\r\n", p.entries[it.ID-1].Body, p.id))
@@ -777,6 +790,9 @@ func (s *script) clientStep(label string, words []string) {
 				o.Keys = append(o.Keys, xxhash.Sum64String(k))
 			}
 		}
+	}
+	if body, ok := arg(words, "near"); ok {
+		o.Near, o.Body = true, []byte(body)
 	}
 	s.ops[label] = o
 	s.core.Submit(s.nowUs, o)

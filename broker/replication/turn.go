@@ -47,7 +47,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 				b = wire.AppendQueryItem(b, it.id)
 			} else {
 				b = wire.AppendReadItem(b, &wire.Read{ID: it.id, TimeMs: it.timeMs, DB: it.op.DB, Proto: it.op.Proto,
-					Txn: it.op.Txn, NoTouch: it.op.NoTouch, Body: it.op.Body})
+					Txn: it.op.Txn, NoTouch: it.op.NoTouch, Due: it.near && n.version != wire.VersionBefore, Body: it.op.Body})
 			}
 			budget -= len(b) - before
 			continue

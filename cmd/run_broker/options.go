@@ -52,6 +52,7 @@ type options struct {
 	deadAfter    time.Duration
 	holdOffMax   time.Duration
 	hedgeReads   string
+	nearCache    int64
 	verifyEvery  time.Duration
 	joinFloor    int64
 	busyLimit    time.Duration
@@ -93,6 +94,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.windowBytes, "window-bytes", d.WindowBytesMax, "`bytes` of the log window, from which a node that was away catches up")
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
+	f.Int64Var(&o.nearCache, "near-cache", d.NearBytes, "`bytes` of replies to reads that the broker keeps, to answer them again without a node until their keys change; 0: none")
 	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
 	f.DurationVar(&o.verifyEvery, "verify-every", ms(d.VerifyEveryMs), "compare what the nodes hold, range by range, once in so long; 0: only when brainer-cli verify asks for it")
 	f.Int64Var(&o.joinFloor, "join-floor", d.JoinFloorBytes, "`bytes` a second that joining nodes are sent together in any case; more while clients wait no longer than before")
@@ -158,6 +160,9 @@ func (o *options) core() (replication.Config, error) {
 	}
 	if c.IDKeepMs = o.idKeep.Milliseconds(); c.IDKeepMs <= c.WriteTimeoutMs {
 		return c, fmt.Errorf("--id-keep %s: longer than --ack-timeout %s", o.idKeep, o.ackTimeout)
+	}
+	if c.NearBytes = o.nearCache; c.NearBytes < 0 || c.NearBytes > 0 && c.NearBytes < 64<<10 {
+		return c, fmt.Errorf("--near-cache %d: at least %d, or 0", c.NearBytes, 64<<10)
 	}
 	c.Embedded = o.embedded
 	return c, nil

@@ -39,6 +39,7 @@ const (
 	Keyless    // reads or writes the keyspace as a whole (KEYS, DBSIZE, FLUSHALL, SWAPDB)
 	Subscriber // allowed in RESP2 subscriber mode
 	Random     // its reply depends on Ctx.Seed
+	Steady     // a read whose reply follows from the values of its keys alone; the first is the first argument
 	Internal   // never accepted from a client, hidden from COMMAND
 )
 

@@ -25,7 +25,7 @@ func genericRows() []Row {
 			Run:     runDel,
 		},
 		{
-			Name: "exists", Arity: -2, Flags: ReadOnly | Fast,
+			Name: "exists", Arity: -2, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO @1:-1"},
 			ACL:     "keyspace",
 			Tips:    []string{"request_policy:multi_shard", "response_policy:agg_sum"},
@@ -75,7 +75,7 @@ func genericRows() []Row {
 			Run:      runMove,
 		},
 		{
-			Name: "type", Arity: 2, Flags: ReadOnly | Fast,
+			Name: "type", Arity: 2, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO @1"},
 			ACL:     "keyspace",
 			Group:   "generic", Since: "1.0.0", Complexity: "O(1)",

@@ -37,7 +37,7 @@ func hashRows() []Row {
 			Run:     runHMSet,
 		},
 		{
-			Name: "hget", Arity: 3, Flags: ReadOnly | Fast,
+			Name: "hget", Arity: 3, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "hash",
 			Group:   "hash", Since: "2.0.0", Complexity: "O(1)",
@@ -46,7 +46,7 @@ func hashRows() []Row {
 			Run:     runHGet,
 		},
 		{
-			Name: "hmget", Arity: -3, Flags: ReadOnly | Fast,
+			Name: "hmget", Arity: -3, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "hash",
 			Group:   "hash", Since: "2.0.0", Complexity: "O(N) where N is the number of fields being requested.",
@@ -55,7 +55,7 @@ func hashRows() []Row {
 			Run:     runHMGet,
 		},
 		{
-			Name: "hgetall", Arity: 2, Flags: ReadOnly,
+			Name: "hgetall", Arity: 2, Flags: ReadOnly | Steady,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "hash",
 			Tips:    []string{"nondeterministic_output_order"},
@@ -75,7 +75,7 @@ func hashRows() []Row {
 			Run:     runHDel,
 		},
 		{
-			Name: "hlen", Arity: 2, Flags: ReadOnly | Fast,
+			Name: "hlen", Arity: 2, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO @1"},
 			ACL:     "hash",
 			Group:   "hash", Since: "2.0.0", Complexity: "O(1)",
@@ -84,7 +84,7 @@ func hashRows() []Row {
 			Run:     runHLen,
 		},
 		{
-			Name: "hstrlen", Arity: 3, Flags: ReadOnly | Fast,
+			Name: "hstrlen", Arity: 3, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO @1"},
 			ACL:     "hash",
 			Group:   "hash", Since: "3.2.0", Complexity: "O(1)",
@@ -93,7 +93,7 @@ func hashRows() []Row {
 			Run:     runHStrlen,
 		},
 		{
-			Name: "hexists", Arity: 3, Flags: ReadOnly | Fast,
+			Name: "hexists", Arity: 3, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO @1"},
 			ACL:     "hash",
 			Group:   "hash", Since: "2.0.0", Complexity: "O(1)",
@@ -102,7 +102,7 @@ func hashRows() []Row {
 			Run:     runHExists,
 		},
 		{
-			Name: "hkeys", Arity: 2, Flags: ReadOnly,
+			Name: "hkeys", Arity: 2, Flags: ReadOnly | Steady,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "hash",
 			Tips:    []string{"nondeterministic_output_order"},
@@ -112,7 +112,7 @@ func hashRows() []Row {
 			Run:     runHKeys,
 		},
 		{
-			Name: "hvals", Arity: 2, Flags: ReadOnly,
+			Name: "hvals", Arity: 2, Flags: ReadOnly | Steady,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "hash",
 			Tips:    []string{"nondeterministic_output_order"},

@@ -20,7 +20,7 @@ func stringRows() []Row {
 			Run:      runSet,
 		},
 		{
-			Name: "get", Arity: 2, Flags: ReadOnly | Fast,
+			Name: "get", Arity: 2, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "string",
 			Group:   "string", Since: "1.0.0", Complexity: "O(1)",
@@ -84,7 +84,7 @@ func stringRows() []Row {
 			Run:     runPSetEx,
 		},
 		{
-			Name: "mget", Arity: -2, Flags: ReadOnly | Fast,
+			Name: "mget", Arity: -2, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO access @1:-1"},
 			ACL:     "string",
 			Tips:    []string{"request_policy:multi_shard"},
@@ -114,7 +114,7 @@ func stringRows() []Row {
 			Run:     runMSetNX,
 		},
 		{
-			Name: "strlen", Arity: 2, Flags: ReadOnly | Fast,
+			Name: "strlen", Arity: 2, Flags: ReadOnly | Steady | Fast,
 			KeySpec: []string{"RO @1"},
 			ACL:     "string",
 			Group:   "string", Since: "2.2.0", Complexity: "O(1)",
@@ -132,7 +132,7 @@ func stringRows() []Row {
 			Run:     runAppend,
 		},
 		{
-			Name: "getrange", Arity: 4, Flags: ReadOnly,
+			Name: "getrange", Arity: 4, Flags: ReadOnly | Steady,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "string",
 			Group:   "string", Since: "2.4.0", Complexity: "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.",
@@ -141,7 +141,7 @@ func stringRows() []Row {
 			Run:     runGetRange,
 		},
 		{
-			Name: "substr", Arity: 4, Flags: ReadOnly,
+			Name: "substr", Arity: 4, Flags: ReadOnly | Steady,
 			KeySpec: []string{"RO access @1"},
 			ACL:     "string",
 			Group:   "string", Since: "1.0.0", Complexity: "O(N) where N is the length of the returned string. The complexity is ultimately determined by the returned length, but because creating a substring from an existing string is very cheap, it can be considered O(1) for small strings.",

@@ -44,6 +44,7 @@ type Op struct {
 	Client  []byte   // of a Write or Txn: with Number the name under which it may be sent again; as lasting as Body; empty: none
 	Number  uint64   // "
 	NoTouch bool     // do not refresh access times
+	Near    bool     // a Read of one key whose reply follows from that key's value alone: it may be answered by an earlier one's
 	Txn     bool     // a Read whose Body is the commands of a transaction that only reads
 
 	// Again: a Read that the submitter asks again if it was Dropped, as nothing that it orders follows in the batch.

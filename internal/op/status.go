@@ -25,6 +25,10 @@ type Status struct {
 	ReadsRerouted    uint64
 	ReadsHedged      uint64  // asked of a second node because the first was slow
 	ReadsHedgedWon   uint64  // of these, those that the second answered first
+	NearHits         uint64  // reads that the near cache answered
+	NearMisses       uint64  // and that it could have answered, but did not have
+	NearBytes        int64   // that it takes
+	NearBytesMax     int64   // 0: there is none
 	HedgeAfter       float64 // seconds after which a read is; 0: none is
 	DigestMismatches uint64
 	NodesEvicted     map[string]uint64 // reason -> how often a node left the in-sync set

@@ -97,6 +97,7 @@ func (b *brokerHost) collect() {
 	b.w.stats.Compared += int(s.Verify.TotalRanges)
 	b.w.stats.Hedged += int(s.ReadsHedged)
 	b.w.stats.HedgesWon += int(s.ReadsHedgedWon)
+	b.w.stats.NearHits += int(s.NearHits)
 	b.w.stats.Snapshots += int(s.SnapshotsTotal)
 	b.w.stats.Resumes += int(s.ResumesTotal)
 	if s.DigestMismatches > 0 {

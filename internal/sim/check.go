@@ -82,7 +82,7 @@ func (c *checker) receivedDone(frame []byte) {
 		if !ok {
 			return
 		}
-		if kind == wire.ReplyRead {
+		if kind == wire.ReplyRead || kind == wire.ReplyDue {
 			if p, known := c.reads[asked{h.Session, h.Seq, id}]; known {
 				c.shown[id] = p
 			}

@@ -246,6 +246,7 @@ func (c *client) op(args []string) *op.Op {
 	default:
 		if !c.describe(o, args) {
 			o.Kind = op.Read
+			o.Near = w.opt.Table.Lookup([]byte(args[0])).Flags&command.Steady != 0 && len(o.Keys) == 1
 		}
 		o.Body = encode(args)
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,6 +65,20 @@ func plantedFaults() []planted {
 		p.Nodes, p.FirstNodes, p.Embedded, p.Clients, p.ThinkUs, p.Loss, p.QuietAtEnd = 3, 1, false, 5, 5000, 0, false
 		p.Only, p.FaultEveryUs, p.Broker.JoinFloorBytes, p.Broker.WindowBytesMax = []fault{joinNode, crashNode, slowNode}, 300_000, 20_000, 4<<10
 	}
+	near := func(p *Plan) {
+		p.Keys, p.Clients, p.ThinkUs, p.Broker.NearBytes, p.Versions = 2, 6, 2000, 1<<20, false
+	}
+	nearSlow := func(p *Plan) {
+		near(p)
+		p.Nodes, p.FirstNodes, p.Embedded, p.Loss, p.Only, p.FaultEveryUs = 3, 3, false, 0, []fault{slowNode}, 100_000
+		p.commands = func(c *client) []string {
+			if c.w.chance(0.1) {
+				c.serial++
+				return []string{"SET", "s0", fmt.Sprint(c.index, c.serial)}
+			}
+			return []string{"GET", "s0"}
+		}
+	}
 	return []planted{
 		{name: "AckEarly", broker: b{AckEarly: true}, within: 10, found: "3"},
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
@@ -79,18 +94,22 @@ func plantedFaults() []planted {
 		{name: "OrderAgain", broker: b{OrderAgain: true}, within: 20, found: "6"},
 		{name: "SafeGoesBack", broker: b{SafeGoesBack: true}, within: 20, found: "8"},
 		{name: "ClockBack", broker: b{ClockBack: true}, within: 50, found: "1", change: reigns},
-		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8"},
+		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8|6"},
 		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
 		{name: "OwnVersion", broker: b{OwnVersion: true}, within: 10, change: func(p *Plan) { p.Versions = true }},
 		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6|8", change: hedging},
 		{name: "PaceNoFloor", broker: b{PaceNoFloor: true}, within: 20, found: "9", change: busyJoins},
+		{name: "NearKeeps", broker: b{NearKeeps: true}, within: 20, found: "read", change: near},
+		{name: "NearStale", broker: b{NearStale: true}, within: 50, found: "read", change: near},
+		{name: "NearUnsafe", broker: b{NearUnsafe: true}, within: 50, found: "8", change: nearSlow},
+		{name: "NearNoDeadline", broker: b{NearNoDeadline: true}, within: 50, found: "read", change: near},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},
 		{name: "FlipBit", node: n{FlipBit: true}, within: 50, found: "2", change: comparing},
 		{name: "MapOrder", node: n{MapOrder: true}, within: 20, found: "2"},
 		{name: "KeepDataID", node: n{KeepDataID: true}, within: 200, found: "1|3"},
-		{name: "SkipChunk", node: n{SkipChunk: true}, within: 50, found: "2"},
+		{name: "SkipChunk", node: n{SkipChunk: true}, within: 50, found: "2|9"},
 		{name: "ForgetIDs", node: n{ForgetIDs: true}, within: 10, found: "11", change: ids},
 		{name: "SnapNoIDs", node: n{SnapNoIDs: true}, within: 20, found: "2", change: idsJoining},
 		{name: "IDSkew", node: n{IDSkewMs: 20}, within: 10, found: "2", change: idsShort},

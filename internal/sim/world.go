@@ -45,6 +45,7 @@ type Stats struct {
 	Snapshots, Resumes        int
 	Resends, Rerouted         int
 	Hedged, HedgesWon         int
+	NearHits                  int
 	Compared                  int // ranges
 	LostUnsafe                int // acknowledged by fewer than all, and lost, as it may be
 	CopiesLost                int // runs in which the last copy was lost
@@ -74,6 +75,7 @@ func (s *Stats) Add(t Stats) {
 	s.Rerouted += t.Rerouted
 	s.Hedged += t.Hedged
 	s.HedgesWon += t.HedgesWon
+	s.NearHits += t.NearHits
 	s.Compared += t.Compared
 	s.LostUnsafe += t.LostUnsafe
 	s.CopiesLost += t.CopiesLost

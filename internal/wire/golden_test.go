@@ -80,6 +80,7 @@ func goldenTurn(h Header) []byte {
 	b = AppendSnapshotItem(b, 10, false)
 	if h.Version != VersionBefore {
 		b = AppendSnapshotItem(b, 11, true)
+		b = AppendReadItem(b, &Read{ID: 12, TimeMs: 13, Due: true, Body: []byte("due")})
 	}
 	return FinishTurn(b, h)
 }
@@ -90,7 +91,7 @@ func goldenTurnItems(version uint8) []any {
 		es[0], es[1], es[2], Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")},
 		ItemQuery, uint64(9), ItemSnapshot, uint64(10), false}
 	if version != VersionBefore {
-		items = append(items, ItemSnapshot, uint64(11), true)
+		items = append(items, ItemSnapshot, uint64(11), true, Read{ID: 12, TimeMs: 13, Due: true, Body: []byte("due")})
 	}
 	return items
 }

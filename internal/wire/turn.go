@@ -119,6 +119,7 @@ type Read struct {
 	Proto   uint8
 	Txn     bool
 	NoTouch bool
+	Due     bool // tell the deadline of its key, the first argument, too (ReplyDue); from version 5 on
 	Body    []byte
 }
 
@@ -142,7 +143,9 @@ const (
 	ItemQuery                        // send the kept reply of entry ID
 	ItemSnapshot                     // you are the donor: snapshot ID is the state here
 
-	itemSnapshotParts // on the wire: ItemSnapshot with Parts; from version 5 on
+	// On the wire, from version 5 on:
+	itemSnapshotParts // ItemSnapshot with Parts
+	itemReadDue       // ItemRead with Due
 )
 
 // BeginTurn starts a turn in b (a frame whose first item follows).
@@ -175,7 +178,11 @@ func AppendEntriesHead(b []byte, count, bytes int) []byte {
 }
 
 func AppendReadItem(b []byte, r *Read) []byte {
-	b = putU8(b, uint8(ItemRead))
+	kind := ItemRead
+	if r.Due {
+		kind = itemReadDue
+	}
+	b = putU8(b, uint8(kind))
 	b = putU64(b, r.ID)
 	b = putU64(b, uint64(r.TimeMs))
 	b = append(b, r.DB, r.Proto)
@@ -236,8 +243,10 @@ func (t *Turn) Next(it *Item) bool {
 	case ItemEntries:
 		it.Count = int(r.u32())
 		it.Entries = r.bytes()
-	case ItemRead:
-		it.Read = Read{ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), NoTouch: r.bool(), Body: r.bytes()}
+	case ItemRead, itemReadDue:
+		due := it.Kind == itemReadDue
+		it.Kind = ItemRead
+		it.Read = Read{Due: due, ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), NoTouch: r.bool(), Body: r.bytes()}
 	case ItemQuery:
 		it.ID = r.u64()
 	case ItemSnapshot, itemSnapshotParts:
@@ -302,7 +311,20 @@ const (
 	ReplyRead                       // ID is the read's id
 	ReplyGone                       // the kept reply of entry ID is not there any more
 	ReplyLater                      // read ID goes on in slices; its ReplyRead follows in a Done with number 0
+	ReplyDue                        // ID is a read's that asked for it: the key's deadline (ms, 0: none) and the reply
 )
+
+// AppendDue appends what a ReplyDue begins with.
+func AppendDue(b []byte, dueMs int64) []byte { return putU64(b, uint64(dueMs)) }
+
+// TakeDue parts a ReplyDue.
+func TakeDue(b []byte) (dueMs int64, reply []byte, ok bool) {
+	if len(b) < 8 {
+		return 0, nil, false
+	}
+	dueMs = int64(binary.LittleEndian.Uint64(b))
+	return dueMs, b[8:], dueMs >= 0
+}
 
 // BeginDone starts a Done; FinishDone fills its head in.
 func BeginDone(b []byte) []byte {
@@ -367,7 +389,7 @@ func (d *Done) Next() (kind ReplyKind, id uint64, reply []byte, ok bool) {
 		return 0, 0, nil, false
 	}
 	kind, id, reply = ReplyKind(r.u8()), r.u64(), r.bytes()
-	if kind == 0 || kind > ReplyLater {
+	if kind == 0 || kind > ReplyDue {
 		r.bad = true
 	}
 	return kind, id, reply, !r.bad

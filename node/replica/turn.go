@@ -98,7 +98,7 @@ func (r *Replica) Step() {
 			}
 			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
 			r.laterFrom = 0
-			if !r.maybeBeginLater(q.ID) {
+			if !r.maybeBeginLater(q.ID) && !r.maybePutDue(q) {
 				r.putReply(wire.ReplyRead, q.ID, r.reply.B)
 			}
 			if r.cfg.OnRead != nil {
@@ -178,6 +178,23 @@ func (r *Replica) putReply(kind wire.ReplyKind, id uint64, reply []byte) {
 	}
 	r.tail = reply
 	wire.EndReplyTail(r.done, start, len(reply))
+}
+
+// dueReplyMax is how long a reply is at most with which a deadline is told.
+const dueReplyMax = 32 << 10
+
+// maybePutDue answers a read with its key's deadline, if it is to be told. An error is none of the key's value.
+func (r *Replica) maybePutDue(q *wire.Read) bool {
+	reply := r.reply.B
+	if !q.Due || q.Txn || len(r.args) < 2 || len(reply) == 0 || reply[0] == '-' || len(reply) > dueReplyMax {
+		return false
+	}
+	v, _ := r.ks.Peek(int(q.DB), r.args[1], q.TimeMs)
+	r.done = wire.BeginReply(r.done, wire.ReplyDue, q.ID)
+	start := len(r.done)
+	r.done = append(wire.AppendDue(r.done, v.DeadlineMs), reply...)
+	wire.EndReply(r.done, start)
+	return true
 }
 
 // answerQuery sends the kept reply of an entry whose primary was another node.

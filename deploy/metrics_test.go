@@ -199,7 +199,7 @@ func TestNoMetricIsForgotten(t *testing.T) {
 		"brainer_replica_reads_total", "brainer_replica_busy_seconds", // the broker's own view of these is shown
 		"brainer_pubsub_channels", "brainer_pubsub_patterns",
 		"brainer_replay_bytes_per_second", "brainer_replay_paced_bytes_per_second", "brainer_replay_writes_paced", // brainer-cli status shows them
-		"brainer_reads_hedged_won_total", "brainer_hedge_delay_seconds", "brainer_near_cache_bytes",
+		"brainer_reads_hedged_won_total", "brainer_hedge_delay_seconds", "brainer_near_cache_bytes", "brainer_hot_keys_spread",
 		"brainer_verify_passes_total", "brainer_verify_ranges_total", "brainer_verify_last_equal_timestamp_seconds",
 		"brainer_verify_mismatches_total", // each is among the digest mismatches
 		"brainer_node_ids", "brainer_node_ids_answered_total", "brainer_replica_ids", "brainer_replica_ids_answered_total",

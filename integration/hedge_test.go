@@ -11,7 +11,7 @@ import (
 func TestSlowReadsAreAskedTwice(t *testing.T) {
 	const warm, keys = 400, 20
 	c := newCluster(t)
-	c.startBroker("--embedded=false", "--hedge-reads", "p95", "--suspect-after", "8s", "--dead-after", "9s", "--ack-timeout", "10s")
+	c.startBroker("--embedded=false", "--near-cache", "0", "--hedge-reads", "p95", "--suspect-after", "8s", "--dead-after", "9s", "--ack-timeout", "10s")
 	link := newBadLink(t, c)
 	c.startNode("n1")
 	c.startNode("n2", "--broker", link.endpoint())

@@ -53,6 +53,16 @@ var statusRows = []row[*op.Status]{
 		func(s *op.Status, out sink) { out.value(float64(s.NearMisses)) }},
 	{"brainer_near_cache_bytes", gauge, "Bytes of replies in the near cache.", nil,
 		func(s *op.Status, out sink) { out.value(float64(s.NearBytes)) }},
+	{"brainer_hottest_key_operations_per_second", gauge, "Operations in the last second on the key that had most (BRAINER HOTKEYS names it).", nil,
+		func(s *op.Status, out sink) {
+			most := int64(0)
+			if len(s.Hot) > 0 {
+				most = s.Hot[0].Reads + s.Hot[0].Writes
+			}
+			out.value(float64(most))
+		}},
+	{"brainer_hot_keys_spread", gauge, "Keys whose reads go to all in-sync nodes in turn (--hot-reads).", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.HotSpread)) }},
 	{"brainer_hedge_delay_seconds", gauge, "How long a read may take before it is asked of a second node; 0: none is.", nil,
 		func(s *op.Status, out sink) { out.value(s.HedgeAfter) }},
 	{"brainer_digest_mismatches_total", counter, "Times that a node's state was found to differ from the others'.", nil,

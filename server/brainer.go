@@ -21,6 +21,7 @@ func brainerHandlers() map[string]handler {
 		"brainer|recover": {run: brainerRecover},
 		"brainer|forget":  {run: brainerForget},
 		"brainer|verify":  {run: brainerVerify},
+		"brainer|hotkeys": {run: brainerHotkeys},
 		"brainer|help":    {run: help(brainerHelp)},
 	}
 }
@@ -167,6 +168,41 @@ func brainerVerify(c *client, _ [][]byte, w *resp.Writer) {
 		return
 	}
 	w.Int(int64(number))
+}
+
+// brainerHotkeys lists the hottest keys of the last second, ten unless COUNT says otherwise.
+func brainerHotkeys(c *client, args [][]byte, w *resp.Writer) {
+	most := 10
+	switch {
+	case len(args) == 2:
+	case len(args) != 4 || !equalFold(args[2], "count"):
+		w.Error(command.ErrSyntax)
+		return
+	default:
+		n, err := strconv.Atoi(string(args[3]))
+		if err != nil || n < 1 {
+			w.Error(errCountPositive)
+			return
+		}
+		most = n
+	}
+	hot := c.srv.backend.Status().Hot
+	hot = hot[:min(most, len(hot))]
+	w.Array(len(hot))
+	for i := range hot {
+		k := &hot[i]
+		w.Map(5)
+		w.BulkString("db")
+		w.Int(int64(k.DB))
+		w.BulkString("key")
+		w.Bulk(k.Key)
+		w.BulkString("reads")
+		w.Int(k.Reads)
+		w.BulkString("writes")
+		w.Int(k.Writes)
+		w.BulkString("spread")
+		w.Int(oneIf(k.Spread))
+	}
 }
 
 func writeOutcome(w *resp.Writer, text string) {

@@ -31,6 +31,19 @@ func checkReplies(t *testing.T, c *redistest.Client, lines string) {
 	}
 }
 
+func TestBrainerHotkeys(t *testing.T) {
+	c := startServer(t, nil).dial(t)
+	checkReplies(t, c, `
+BRAINER HOTKEYS COUNT 1 => *1\r\n*10\r\n$2\r\ndb\r\n:0\r\n$3\r\nkey\r\n$1\r\nk\r\n$5\r\nreads\r\n:5\r\n$6\r\nwrites\r\n:1\r\n$6\r\nspread\r\n:1\r\n
+BRAINER HOTKEYS COUNT 0 => -ERR COUNT must be greater than 0\r\n
+BRAINER HOTKEYS 3 => -ERR syntax error\r\n
+BRAINER HOTKEYS LIMIT 3 => -ERR syntax error\r\n
+`)
+	if all, err := c.Send(scriptCommand("BRAINER HOTKEYS"), 1); err != nil || !strings.HasPrefix(string(all), "*2\r\n") {
+		t.Errorf("%q, %v", all, err)
+	}
+}
+
 // The id travels with what is ordered, whatever else stands in BRAINER WITH, and with nothing else.
 func TestBrainerWithID(t *testing.T) {
 	s := startServer(t, nil)

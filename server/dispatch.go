@@ -154,6 +154,9 @@ func (c *client) forward(row *command.Command, args [][]byte, raw []byte) {
 	}
 	o.Keyless = row.Flags&command.Keyless != 0
 	o.Keys = c.hashKeys(row, c.db, args)
+	if row.First > 0 && row.First < len(args) {
+		o.Key = args[row.First]
+	}
 	o.Near = row.Flags&command.Steady != 0 && len(o.Keys) == 1
 	c.turn.addOp(row, o, c.silent())
 }

@@ -39,14 +39,15 @@ const (
 	errGetKeysArity   = "ERR Invalid number of arguments specified for command"
 	errGetKeysNone    = "ERR The command has no key arguments"
 
-	errRecoverUsage = "ERR syntax: BRAINER RECOVER FROM <node> | EMPTY"
-	errNoOperator   = "ERR there is nothing to operate behind this server"
-	errAckRule      = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"
-	errWithTwice    = "ERR BRAINER WITH takes ACK and ID once each"
-	errWithNested   = "ERR BRAINER WITH cannot be nested"
-	errWithMissing  = "ERR BRAINER WITH needs a command"
-	errWithIDWrite  = "ERR BRAINER WITH ID is for commands that change data, and EXEC: others may simply be sent again"
-	errWithIDOrder  = "ERR BRAINER WITH ID cannot be given to a transaction with PUBLISH or SUBSCRIBE: who receives is not data"
+	errRecoverUsage  = "ERR syntax: BRAINER RECOVER FROM <node> | EMPTY"
+	errNoOperator    = "ERR there is nothing to operate behind this server"
+	errCountPositive = "ERR COUNT must be greater than 0"
+	errAckRule       = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"
+	errWithTwice     = "ERR BRAINER WITH takes ACK and ID once each"
+	errWithNested    = "ERR BRAINER WITH cannot be nested"
+	errWithMissing   = "ERR BRAINER WITH needs a command"
+	errWithIDWrite   = "ERR BRAINER WITH ID is for commands that change data, and EXEC: others may simply be sent again"
+	errWithIDOrder   = "ERR BRAINER WITH ID cannot be given to a transaction with PUBLISH or SUBSCRIBE: who receives is not data"
 )
 
 var errWithIDRange = fmt.Sprintf("ERR the ID of BRAINER WITH is a client name of at most %d bytes and a number", op.ClientBytesMax)

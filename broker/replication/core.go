@@ -28,6 +28,8 @@ type Config struct {
 	JoinStallMs    int64 // a snapshot that does not move for so long is given up
 	// HedgePercentile: a read that takes longer than so many percent of them is asked of a second node, too; 0: none is.
 	HedgePercentile float64
+	HotEvery        int   // one operation in so many is counted to find the hottest keys; 0: none
+	HotReads        int64 // reads a second from which on those of a key go to all nodes in turn; 0: never
 	NearBytes       int64 // of replies that the near cache keeps; 0: none
 	HoldOffMaxMs    int64 // a node that leaves the set again and again stays out no longer than this
 
@@ -60,7 +62,7 @@ func DefaultConfig() Config {
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
 		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000, JoinFloorBytes: 4 << 20,
-		NearBytes:     64 << 20,
+		NearBytes: 64 << 20, HotEvery: 16, HotReads: 2000,
 		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,
 		MinInSync: 1, Ack: op.AckAll, IDKeepMs: 900_000,
 	}
@@ -149,6 +151,7 @@ type Core struct {
 	digests     digests
 	hedge       hedge
 	near        *near
+	hot         hot
 	verify      verify
 	pace        pace
 	heldTo      uint64 // writes beyond it wait for a joiner on a leash
@@ -185,6 +188,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 	c.window.chunkBytes = cfg.ChunkBytes
 	c.pace.learns, c.heldTo = true, math.MaxUint64
 	c.near = newNear(cfg.NearBytes)
+	c.hot = hot{every: cfg.HotEvery, byKey: map[uint64]*hotCounter{}, spread: map[uint64]struct{}{}, sinceUs: nowUs}
 	c.cfg.JoinPinBytes = max(cfg.JoinPinBytes, 2*cfg.WindowBytesMax)
 	c.epoch = stored.Epoch + 1
 	c.beginReign()
@@ -199,6 +203,7 @@ func (c *Core) Submit(nowUs int64, o *op.Op) {
 		c.answerError(o, refusal)
 		return
 	}
+	c.hot.asksFor(o)
 	switch o.Kind {
 	case op.Read:
 		c.routeRead(o)
@@ -512,6 +517,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.maybeVerify()
 	c.tickPace()
 	c.tickLeash()
+	c.tickHot()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}

@@ -153,7 +153,11 @@ func (c *Core) routeRead(o *op.Op) {
 
 // ask asks the node that answers o, or has it wait for one.
 func (c *Core) ask(o *op.Op) {
-	switch n := c.pick(o); {
+	n := c.spreads(o)
+	if n == nil {
+		n = c.pick(o)
+	}
+	switch {
 	case n != nil:
 		c.askRead(n, o)
 	case c.mayComeBack():

@@ -203,6 +203,7 @@ func (s *script) step(words []string) {
 		s.cfg.TurnBytesMax = int(s.number(words, "turn", int64(s.cfg.TurnBytesMax)))
 		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))
 		s.cfg.NearBytes = s.number(words, "near", 0)
+		s.cfg.HotEvery, s.cfg.HotReads = 1, s.number(words, "hot", 0)
 		s.cfg.HedgePercentile = float64(s.number(words, "hedge", 0))
 		if a := ackArg(words); a != op.AckDefault {
 			s.cfg.Ack = a
@@ -264,6 +265,11 @@ func (s *script) step(words []string) {
 	case "stop":
 		s.core.Stop(s.nowUs)
 		s.settle()
+	case "hotkeys":
+		st := s.core.Status(s.nowUs)
+		for _, k := range st.Hot {
+			s.printf("%s reads=%d writes=%d spread=%v", k.Key, k.Reads, k.Writes, k.Spread)
+		}
 	case "status":
 		s.status(true)
 	default:
@@ -769,6 +775,9 @@ func (s *script) load(words []string) {
 
 func (s *script) clientStep(label string, words []string) {
 	o := &op.Op{Proto: 2, Ack: ackArg(words), Body: []byte(label)}
+	if len(words) > 1 && words[1] != "*" {
+		o.Key = []byte(words[1])
+	}
 	switch words[0] {
 	case "write":
 		o.Kind = op.Write

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"maps"
+	"slices"
 	"sort"
 
 	"brainer/internal/op"
@@ -25,6 +26,7 @@ func (c *Core) Status(nowUs int64) op.Status {
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}
 	s.Verify = c.verifyStatus()
+	s.Hot, s.HotSpread = slices.Clone(c.hot.last), len(c.hot.spread)
 	if ms := c.window.oldestMs(); ms > 0 {
 		s.WindowSeconds = float64(max(c.nowUs/1000-ms, 0)) / 1000
 	}

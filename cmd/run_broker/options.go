@@ -53,6 +53,7 @@ type options struct {
 	holdOffMax   time.Duration
 	hedgeReads   string
 	nearCache    int64
+	hotReads     int64
 	verifyEvery  time.Duration
 	joinFloor    int64
 	busyLimit    time.Duration
@@ -95,6 +96,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
 	f.Int64Var(&o.nearCache, "near-cache", d.NearBytes, "`bytes` of replies to reads that the broker keeps, to answer them again without a node until their keys change; 0: none")
+	f.Int64Var(&o.hotReads, "hot-reads", d.HotReads, "reads a second from which on those of a key go to all in-sync nodes in turn, unless the near cache answers them; 0: never")
 	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
 	f.DurationVar(&o.verifyEvery, "verify-every", ms(d.VerifyEveryMs), "compare what the nodes hold, range by range, once in so long; 0: only when brainer-cli verify asks for it")
 	f.Int64Var(&o.joinFloor, "join-floor", d.JoinFloorBytes, "`bytes` a second that joining nodes are sent together in any case; more while clients wait no longer than before")
@@ -163,6 +165,9 @@ func (o *options) core() (replication.Config, error) {
 	}
 	if c.NearBytes = o.nearCache; c.NearBytes < 0 || c.NearBytes > 0 && c.NearBytes < 64<<10 {
 		return c, fmt.Errorf("--near-cache %d: at least %d, or 0", c.NearBytes, 64<<10)
+	}
+	if c.HotReads = o.hotReads; c.HotReads < 0 {
+		return c, fmt.Errorf("--hot-reads %d: at least 0", c.HotReads)
 	}
 	c.Embedded = o.embedded
 	return c, nil

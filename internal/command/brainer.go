@@ -58,6 +58,12 @@ func brainerRows() []Row {
 					Summary: "Begin to compare what the nodes hold; BRAINER STATUS tells how far it is",
 				},
 				{
+					Name: "brainer|hotkeys", Arity: -2, Flags: Server | Loading | Stale | Admin,
+					Group: "server", Since: "1.0.0", Complexity: "O(1)",
+					Summary: "The keys that were asked for most in the last second: database, key, reads, writes, and whether reads are spread over the nodes",
+					ArgSpec: "count<integer>!COUNT?",
+				},
+				{
 					Name: "brainer|help", Arity: 2, Flags: Server | Loading | Stale,
 					Group: "server", Since: "1.0.0", Complexity: "O(1)",
 					Summary: "Show helpful text about the different subcommands",

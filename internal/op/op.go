@@ -38,6 +38,7 @@ type Op struct {
 	Keyless bool     // touches no named key: KEYS, DBSIZE (a read), FLUSHALL (a write)
 	Ack     Ack      // of a Write or Txn
 	Keys    []uint64 // command.KeyHash of each key; the first decides the primary
+	Key     []byte   // the first key itself, for people; nil: it is not known
 	Body    []byte   // canonical RESP of the command (of all commands, for a Txn)
 	Lasting bool     // Body is not changed or used again, ever: it may be kept as it is
 	Token   uint64   // the connection, for Watch, Unwatch and Txn; 0 when it watches nothing

@@ -37,7 +37,18 @@ type Status struct {
 
 	Verify Verify
 
+	Hot       []HotKey // of the last second, the hottest first
+	HotSpread int      // keys whose reads are spread over the nodes
+
 	Nodes []NodeStatus
+}
+
+// HotKey is how often a key was asked for in a second, about: one operation in a few is counted.
+type HotKey struct {
+	DB            int
+	Key           []byte // the beginning of a long one
+	Reads, Writes int64
+	Spread        bool // its reads go to all in-sync nodes in turn
 }
 
 // Verify is the comparison of the copies that is under way, or the last one.

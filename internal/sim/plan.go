@@ -78,6 +78,7 @@ func drawPlan(r *rand.Rand) Plan {
 	b.VerifyRangeKeys = pick(r, 1, 3, 1000)
 	b.JoinLagEntries = pick[uint64](r, 0, 5, 1000)
 	b.JoinStallMs = 1500
+	b.HotEvery, b.HotReads = 1, pick[int64](r, 0, 5)
 	b.NearBytes = pick[int64](r, 0, 600, 1<<20)
 	b.JoinFloorBytes = pick[int64](r, 20_000, 4<<20)
 	b.RecoverWaitMs = pick[int64](r, 50, 2000, 2000)

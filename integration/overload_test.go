@@ -23,7 +23,7 @@ var overload = flag.Bool("overload", false, "TestOverload: the whole of it, 10,0
 // What a process may take, as README.md states it: with the flags as they come, and for each client that
 // does not read its replies a reply and a little.
 const (
-	brokerMemory     = 1 << 30
+	brokerMemory     = 1<<30 + 128<<20
 	nodeMemory       = 512 << 20 // and twice its data
 	perConnection    = 32 << 10
 	perDeafClient    = deafValueLen + 64<<10

@@ -20,10 +20,10 @@ import (
 // those that are read often (this is what W-TinyLFU is after; on zipf 1.1, with and without scans between, the hit
 // ratio is the same as otter's).
 const (
-	nearBytesLeast = 192       // what a reply takes besides its bytes
-	nearReplyMax   = 16 << 10  // a larger one is not kept
-	nearAsksAgain  = 5_000_000 // microseconds: the node is asked again after so long, so that the key is not idle there
-	nearQuestions  = 1 << 16   // whose answers may be kept, at most
+	nearBytesLeast = 192        // what a reply takes besides its bytes
+	nearReplyMax   = 16 << 10   // a larger one is not kept
+	nearAsksAgain  = 20_000_000 // microseconds: the node is asked again after so long, so that the key is not idle there
+	nearQuestions  = 1 << 16    // whose answers may be kept, at most
 )
 
 // near is the cache. The zero value keeps nothing.

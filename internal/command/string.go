@@ -190,7 +190,11 @@ func set(c *Ctx, value []byte, o setOptions) {
 	if !ok {
 		return
 	}
-	old, found := c.peek(key)
+	var old keyspace.Value
+	found := false
+	if o.get || o.nx || o.xx || o.keepTTL {
+		old, found = c.peek(key)
+	}
 	if o.get {
 		if old, found, ok = c.getTyped(key, keyspace.TypeString); !ok {
 			return

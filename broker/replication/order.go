@@ -26,6 +26,7 @@ type record struct {
 type pending struct {
 	first     uint64
 	recs      []*record
+	base      []*record // the memory that recs lies in
 	free      []*record
 	confirmed uint64 // every reply up to here has arrived
 	bytes     int64  // of the entries
@@ -51,8 +52,21 @@ func (p *pending) push(bytes int64) *record {
 	}
 	r.bytes = bytes
 	p.bytes += bytes
+	if len(p.recs) == cap(p.recs) {
+		p.makeRoom()
+	}
 	p.recs = append(p.recs, r)
 	return r
+}
+
+// makeRoom uses what pop has freed at the front, or takes more memory.
+func (p *pending) makeRoom() {
+	if len(p.recs) > cap(p.base)/2 {
+		p.base = make([]*record, max(64, 2*len(p.recs)))
+	}
+	n := copy(p.base, p.recs)
+	clear(p.base[n:])
+	p.recs = p.base[:n]
 }
 
 func (p *pending) pop() {

@@ -337,8 +337,9 @@ const chaosNodes, chaosClients = 4, 20
 // flags are the broker's. A small window: what it may grow to is no leak.
 func (x *chaos) flags() []string {
 	hedge := []string{"off", "p95"}[x.rnd.IntN(2)]
-	x.t.Logf("--hedge-reads %s", hedge)
-	return []string{"--embedded=false", "--hold-off-max", "1s", "--window-bytes", "16777216", "--ack", *chaosAck, "--hedge-reads", hedge}
+	near := []string{"0", "67108864"}[x.rnd.IntN(2)]
+	x.t.Logf("--hedge-reads %s --near-cache %s", hedge, near)
+	return []string{"--embedded=false", "--hold-off-max", "1s", "--window-bytes", "16777216", "--ack", *chaosAck, "--hedge-reads", hedge, "--near-cache", near}
 }
 
 // TestChaos injects faults at random into a broker and four nodes under twenty clients; porcupine looks

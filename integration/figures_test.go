@@ -84,7 +84,7 @@ func TestFailureFigures(t *testing.T) {
 		t.Skip("-short")
 	}
 	r := &figureRun{cluster: newCluster(t)}
-	r.startBroker("--embedded=false", "--hold-off-max", "0")
+	r.startBroker("--embedded=false", "--near-cache", "0", "--hold-off-max", "0") // reads are to need a node
 	r.link = newBadLink(t, r.cluster)
 	r.startNode(victim, "--broker", r.link.endpoint())
 	r.startNode("n2")

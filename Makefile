@@ -73,6 +73,10 @@ bench: deps-bench ## side by side with redis-server and nutcracker, alternating 
 bench-quick: deps-bench ## the same in about two minutes, for a first idea
 	go run ./bench -seconds 1 -repeat 3 $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: deps-bench ## pictures in bench/ of throughput and CPU over nodes, connections, value sizes and keys
+	go run ./bench -growth bench $(ARGS)
+
 .PHONY: chaos
 chaos: deps-test ## real processes, faults at random for CHAOS (10m), a quarter more in network namespaces, histories through porcupine
 	go test ./integration -run 'TestChaos(InNamespaces)?$$' -count=1 -v -timeout 0 -args -chaos $(CHAOS) -chaosseed $(CHAOSSEED)

@@ -26,6 +26,7 @@ type options struct {
 	keys    int // of the rows on joins and memory
 	profile bool
 	list    bool
+	growth  string
 	bin     string
 	than    string
 	out     string
@@ -53,6 +54,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.IntVar(&o.keys, "keys", 1_000_000, "keys of the rows about joins and memory")
 	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node")
 	f.BoolVar(&o.list, "list", false, "list the rows and end")
+	f.StringVar(&o.growth, "growth", "", "`directory` for pictures of how throughput and CPU change with nodes, connections, value sizes and keys, instead of rows; -rows names some")
 	f.StringVar(&o.bin, "bin", "", "`directory` with run_broker and run_node; default: build them")
 	f.StringVar(&o.than, "than", "", "`directory` with other run_broker and run_node: compare ours with those instead of the peers")
 	f.StringVar(&o.out, "out", "bench/results", "`directory` for the report")
@@ -62,6 +64,13 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	if f.NArg() > 0 || o.seconds <= 0 || o.repeat < 1 || o.keys < 1000 || o.threads < 1 {
 		return fmt.Errorf("see bench -h")
+	}
+	if o.growth != "" {
+		gs, err := chooseGrowths(growths(o), o.rows)
+		if err != nil {
+			return err
+		}
+		return withRunner(ctx, o, stderr, func(r *runner) error { return grow(ctx, r, gs, o.growth, stderr) })
 	}
 	rows, err := choose(allRows(o), o.rows)
 	if err != nil {
@@ -98,9 +107,8 @@ func choose(rows []row, pattern string) (chosen []row, err error) {
 	return chosen, nil
 }
 
-// measure runs the rows and writes the report, also of those that were done when it was stopped.
-func measure(ctx context.Context, o options, rows []row, stdout, stderr io.Writer) error {
-	start := time.Now()
+// withRunner has f do its work with Brainer's programs built, and ends all that it has started.
+func withRunner(ctx context.Context, o options, stderr io.Writer, f func(*runner) error) error {
 	// Programs run in directories of their own.
 	for _, dir := range []*string{&o.bin, &o.than} {
 		if *dir == "" {
@@ -124,6 +132,16 @@ func measure(ctx context.Context, o options, rows []row, stdout, stderr io.Write
 		}
 		r.bin = dir
 	}
+	return f(r)
+}
+
+// measure runs the rows and writes the report, also of those that were done when it was stopped.
+func measure(ctx context.Context, o options, rows []row, stdout, stderr io.Writer) error {
+	return withRunner(ctx, o, stderr, func(r *runner) error { return r.measure(ctx, o, rows, stdout, stderr) })
+}
+
+func (r *runner) measure(ctx context.Context, o options, rows []row, stdout, stderr io.Writer) error {
+	start := time.Now()
 	rep := report{Machine: describeMachine(ctx), Started: start.UTC(), Seconds: o.seconds, Repeat: o.repeat}
 	if o.profile {
 		r.profiles = filepath.Join(o.out, rep.name())

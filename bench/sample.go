@@ -3,6 +3,8 @@
 package main
 
 import (
+	"maps"
+	"slices"
 	"syscall"
 	"time"
 
@@ -76,4 +78,12 @@ func (s sample) allCPU() (sum float64) {
 		sum += used
 	}
 	return sum
+}
+
+// cpu is that of all roles together.
+func (s sample) cpu() (us float64) {
+	for _, role := range slices.Sorted(maps.Keys(s.CPU)) {
+		us += s.CPU[role]
+	}
+	return us
 }

@@ -67,10 +67,10 @@ sim: deps ## a long simulation: SEEDS (80000) seeds, 1e9 steps, from FROM (1)
 
 .PHONY: bench
 bench: deps-bench ## side by side with redis-server and nutcracker, alternating (ARGS="-rows ... -repeat ...")
-	go run ./bench $(ARGS)
+	go run ./bench -rows '.*' $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: deps-bench ## the same in about two minutes, for a first idea
+bench-quick: deps-bench ## the rows that matter most in about two minutes, for a first idea
 	go run ./bench -seconds 1 -repeat 3 $(ARGS)
 
 .PHONY: bench-growth
@@ -96,6 +96,10 @@ soak: deps-test ## the same for SOAK (30m) without restarts of the broker, which
 .PHONY: faults
 faults: deps-test ## each way to die FIGURES (20) times under half of what the cluster can do: how long clients stall
 	go test ./integration -run 'TestFailureFigures$$' -count=1 -v -timeout 0 -args -figures $(FIGURES)
+
+.PHONY: fairness
+fairness: deps-test ## what one client with huge pipelines or values costs the others, and what links with a delay cost
+	go test ./integration -run 'TestGreedyClientsLeaveRoom|TestLongLinks' -count=1 -v -timeout 0 -args -fairness -longlink
 
 .PHONY: overload
 overload: deps-test ## 10,000 connections, 400 clients that do not read and 1 GB of pipelined writes at once: memory and latency

@@ -37,7 +37,7 @@ type Status struct {
 
 	Verify Verify
 
-	Hot       []HotKey // of the last second, the hottest first
+	Hot       []HotKey `json:"-"` // of the last second, the hottest first; BRAINER HOTKEYS shows them
 	HotSpread int      // keys whose reads are spread over the nodes
 
 	Nodes []NodeStatus

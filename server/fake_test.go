@@ -94,7 +94,7 @@ func (b *fakeBackend) Status() op.Status {
 	return op.Status{
 		State: "active", Leader: true, Epoch: 1, ViewNo: 1, Index: index, Safe: index, MinInSync: 1, Ack: op.AckAll,
 		Nodes: nodes[:max(1, int(b.nodes.Load()))],
-		Hot: []op.HotKey{{Key: []byte("k"), Reads: 5, Writes: 1, Spread: true}, {DB: 2, Key: []byte("j"), Writes: 3}},
+		Hot:   []op.HotKey{{Key: []byte("k"), Reads: 5, Writes: 1, Spread: true}, {DB: 2, Key: []byte("j"), Writes: 3}},
 	}
 }
 

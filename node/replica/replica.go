@@ -116,11 +116,11 @@ type Replica struct {
 	sliced    bool // Pump's last was for a long read
 	laterFrom int  // Ctx.LaterFrom of what is being executed
 
-	faults   uint64 // panics in commands
+	faults    uint64 // panics in commands
 	lateSnap  uint64 // Fault.LateSnap: the snapshot that waits for an entry
 	lateParts bool
-	entries  uint64 // applied since the start
-	reads    uint64 // answered since the start
+	entries   uint64 // applied since the start
+	reads     uint64 // answered since the start
 
 	idsAnswered uint64 // writes that had been applied before, since the start
 

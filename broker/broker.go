@@ -337,14 +337,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 		b.batches = b.takeSubmitted(b.batches[:0])
 		if len(b.batches) > 0 {
 			worked = true
-			now := b.cfg.NowUs()
-			for _, batch := range b.batches {
-				b.crowd.take(len(batch.Ops), now)
-				for i := range batch.Ops {
-					b.core.Submit(now, &batch.Ops[i])
-				}
-			}
-			clear(b.batches)
+			b.takeIn()
 		}
 		b.sent = false
 		worked = b.receive() || worked
@@ -384,6 +377,21 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			return false
 		}
 	}
+}
+
+// takeIn has the core take what was submitted, and answers what needs no node.
+func (b *Broker) takeIn() {
+	now := b.cfg.NowUs()
+	ops := 0
+	for _, batch := range b.batches {
+		ops += len(batch.Ops)
+		for i := range batch.Ops {
+			b.core.Submit(now, &batch.Ops[i])
+		}
+	}
+	ops -= len(b.core.Out.Answered)
+	b.crowd.take(len(b.batches)-b.answer(), ops, now)
+	clear(b.batches)
 }
 
 // yield lets goroutines run that may have something for the same turns. A front end beside it has none
@@ -475,7 +483,7 @@ func (b *Broker) perform() {
 			clear(frames)
 			out.Frames = frames[:0]
 		}
-		b.answer()
+		b.crowd.answered(b.answer())
 		if v := out.Store; v != nil {
 			out.Store = nil
 			b.storing <- *v
@@ -493,10 +501,11 @@ func (b *Broker) perform() {
 	}
 }
 
-func (b *Broker) answer() {
+// answer passes on what the core has answered, and returns how many batches are done with that.
+func (b *Broker) answer() (batches int) {
 	out := &b.core.Out
 	if len(out.Answered) == 0 {
-		return
+		return 0
 	}
 	now := b.cfg.NowUs()
 	for _, o := range out.Answered {
@@ -504,12 +513,13 @@ func (b *Broker) answer() {
 			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.OrderedUs)/1e6)
 		}
 		if bytes, complete := o.Finish(); complete {
-			b.crowd.answered()
+			batches++
 			b.inflight.release(int64(bytes))
 		}
 	}
 	clear(out.Answered)
 	out.Answered = out.Answered[:0]
+	return batches
 }
 
 // uncertain: the write was ordered but not acknowledged.

@@ -3,26 +3,28 @@ package broker
 const (
 	crowdMin   = 16     // clients that wait at once, from which on turns are held back
 	crowdSpan  = 10_000 // microseconds for which the most that waited at once are remembered, at least
-	gatherUs   = 500    // turns are held back no longer than this since the last ones left
+	gatherUs   = 100    // turns are held back no longer than this since the last ones left
 	gatherMost = 24     // so many clients are enough
 	gatherOps  = 128    // and so many operations
 )
 
 // crowd says when turns leave. A turn costs its node and the broker some wake-ups whatever it
 // carries. When many clients wait, each for one reply, those that were answered come back at once, so
-// turns leave when half of the crowd has gathered. A few clients are never made to wait.
+// turns leave when half of the crowd has gathered. A few clients are never made to wait. What is
+// answered without a node is not counted.
 type crowd struct {
-	underWay     int // batches taken in and not answered
-	fresh        int // batches taken in since turns left
+	underWay     int // batches that wait for nodes
+	fresh        int // those that came since turns left
 	ops          int // the operations in them
 	most, before int // the most under way in this span and in the one before
 	sinceUs      int64
 	leftUs       int64
 }
 
-func (c *crowd) take(ops int, nowUs int64) {
-	c.underWay++
-	c.fresh++
+// take counts batches that have come and that nodes have to answer, and their operations.
+func (c *crowd) take(batches, ops int, nowUs int64) {
+	c.underWay += batches
+	c.fresh += batches
 	c.ops += ops
 	if age := nowUs - c.sinceUs; age >= crowdSpan {
 		c.before, c.most, c.sinceUs = c.most, 0, nowUs
@@ -33,7 +35,7 @@ func (c *crowd) take(ops int, nowUs int64) {
 	c.most = max(c.most, c.underWay)
 }
 
-func (c *crowd) answered() { c.underWay-- }
+func (c *crowd) answered(batches int) { c.underWay -= batches }
 
 func (c *crowd) left(nowUs int64) { c.fresh, c.ops, c.leftUs = 0, 0, nowUs }
 

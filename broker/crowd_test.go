@@ -7,7 +7,7 @@ func TestTurnsLeaveWhenHalfOfTheCrowdHasGathered(t *testing.T) {
 	now := int64(1_000_000)
 	take := func(n int) {
 		for range n {
-			c.take(1, now)
+			c.take(1, 1, now)
 		}
 	}
 	want := func(gathers bool, what string) {
@@ -19,14 +19,12 @@ func TestTurnsLeaveWhenHalfOfTheCrowdHasGathered(t *testing.T) {
 	take(crowdMin - 1)
 	c.left(now)
 	take(1)
-	c.answered()
+	c.answered(1)
 	want(true, "one that came behind a crowd's turns")
 	now += gatherUs
 	want(false, "and has waited for long enough")
 	c.left(now)
-	for range c.underWay {
-		c.answered()
-	}
+	c.answered(c.underWay)
 	want(false, "nobody waits")
 	take(crowdMin/2 - 1)
 	want(true, "nearly half of the crowd")
@@ -34,9 +32,7 @@ func TestTurnsLeaveWhenHalfOfTheCrowdHasGathered(t *testing.T) {
 	want(false, "half of the crowd")
 
 	c.left(now)
-	for range c.underWay {
-		c.answered()
-	}
+	c.answered(c.underWay)
 	now += 2 * crowdSpan
 	take(1)
 	c.left(now)
@@ -48,6 +44,6 @@ func TestTurnsLeaveWhenHalfOfTheCrowdHasGathered(t *testing.T) {
 	take(gatherMost)
 	want(false, "enough of a very large crowd")
 	c.left(now)
-	c.take(gatherOps, now)
+	c.take(1, gatherOps, now)
 	want(false, "one large batch")
 }

@@ -70,13 +70,22 @@ func (s *Session) Run(ctx context.Context, d time.Duration) (*Result, error) {
 
 // Fill writes every key once, in order.
 func (s *Session) Fill(ctx context.Context) (*Result, error) {
+	return s.each(ctx, (*templates).appendSet)
+}
+
+// Visit reads every key once, in order.
+func (s *Session) Visit(ctx context.Context) (*Result, error) {
+	return s.each(ctx, (*templates).appendGet)
+}
+
+func (s *Session) each(ctx context.Context, command func(t *templates, b []byte, key uint32) []byte) (*Result, error) {
 	var next atomic.Int64
 	return s.run(ctx, func(t *thread, _ time.Time) func(c *conn, now time.Time) bool {
 		return func(c *conn, _ time.Time) bool {
 			from := int(next.Add(int64(s.work.Pipeline))) - s.work.Pipeline
 			t.begin(c)
 			for k := from; k < min(from+s.work.Pipeline, s.work.Keys); k++ {
-				c.out = t.templates.appendSet(c.out, uint32(k))
+				c.out = command(&t.templates, c.out, uint32(k))
 				c.asked++
 			}
 			t.end(c)

@@ -518,6 +518,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.tickPace()
 	c.tickLeash()
 	c.tickHot()
+	c.tickNear()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}

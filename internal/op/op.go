@@ -78,7 +78,7 @@ func (o *Op) Cancelled() bool { return o.batch != nil && o.batch.cancelled.Load(
 type Hold struct {
 	OrderedUs int64  // when it was taken, microseconds
 	Resent    uint8  // how often a read's node died with it
-	Notified  bool   // it has its answer
+	Notified  bool   // it has its answer, or nobody waits for one
 	Asked     uint64 // a read: the number of the question that was answered
 	Twice     bool   // a read: it is asked of two nodes
 }

@@ -45,6 +45,7 @@ const (
 	inflightDefault = 64 << 20
 	slowStore       = 500 * time.Millisecond // of writing the record: worth a word
 	receiveMax      = 1024                   // messages taken in before turns are sent
+	atOnceUs        = 1000                   // microseconds for which it is taken that clients are answered without a node
 	sliceBytes      = 4 << 20                // moved before heartbeats and time get their turn
 )
 
@@ -71,7 +72,7 @@ type Broker struct {
 	failed   error // the record cannot be written: the end
 	idle     atomic.Bool
 	crowd    crowd
-	hold     *time.Timer // wakes the owner when turns were held back for long enough, or a read is slow
+	atOnceUs int64 // when something was answered without a node
 
 	inflight *inflight
 	clients  *clients
@@ -282,8 +283,6 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer stopKick()
 	stopTimer := b.startTimer()
 	defer stopTimer()
-	b.hold = time.AfterFunc(time.Hour, b.Kick)
-	defer b.hold.Stop()
 	b.tickedUs = b.cfg.NowUs()
 	b.perform()
 	var fds []int
@@ -366,17 +365,28 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			b.yield()
 			continue
 		}
-		b.idle.Store(b.core.Idle() && len(b.clients.blocked) == 0)
+		idle := b.core.Idle() && len(b.clients.blocked) == 0
+		b.idle.Store(idle)
 		if b.fallAsleep() {
-			// Set behind it: its kick wakes nobody who is awake.
-			if held {
-				b.hold.Reset(gatherUs * time.Microsecond)
-			} else if at := b.core.HedgeAt(); at > 0 {
-				b.hold.Reset(time.Duration(max(at-now, 0)) * time.Microsecond)
-			}
+			b.router.NextWait(b.nextWait(now, idle, held))
 			return false
 		}
 	}
+}
+
+// nextWait is how long the owner may sleep at most, as far as the core does not only wait for ticks. While nodes are to
+// answer soon it is woken fast. Clients that are answered at once come back one by one, and a slower wake-up is
+// cheaper: more of them have come then.
+func (b *Broker) nextWait(now int64, idle, held bool) time.Duration {
+	switch at := b.core.HedgeAt(); {
+	case held:
+		return gatherUs * time.Microsecond
+	case at > 0:
+		return max(time.Duration(at-now), 1) * time.Microsecond
+	case idle || now-b.atOnceUs < atOnceUs:
+		return -1
+	}
+	return 0
 }
 
 // takeIn has the core take what was submitted, and answers what needs no node.
@@ -390,7 +400,11 @@ func (b *Broker) takeIn() {
 		}
 	}
 	ops -= len(b.core.Out.Answered)
-	b.crowd.take(len(b.batches)-b.answer(), ops, now)
+	atOnce := b.answer()
+	b.crowd.take(len(b.batches)-atOnce, ops, now)
+	if atOnce > 0 {
+		b.atOnceUs = now
+	}
 	clear(b.batches)
 }
 

@@ -55,7 +55,7 @@ func (s *testServer) runLoop(t testing.TB) (end func()) {
 		}
 	})
 	wg.Go(func() {
-		err := b.Serve(0, func() bool {
+		err := b.Serve(func() (time.Duration, bool) { return 0, false }, func() bool {
 			for l.Work() || l.Pending() {
 			}
 			return ending.Load()

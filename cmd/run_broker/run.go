@@ -58,7 +58,11 @@ func run(o *options) error {
 		return err
 	}
 	defer store.Close()
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Curve: keys})
+	owners := 1
+	if o.embedded {
+		owners++
+	}
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(owners), Curve: keys})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -86,10 +85,6 @@ func run(o *options) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2) // one goroutine does the work
 	}
-	var linger time.Duration
-	if runtime.GOMAXPROCS(0) > 1 {
-		linger = 2 * time.Millisecond
-	}
 	log, err := daemon.Logger(os.Stderr, o.logFormat, o.debug)
 	if err != nil {
 		return err
@@ -110,7 +105,7 @@ func run(o *options) error {
 	}
 	ctx, stopSignals := daemon.Signals(log)
 	defer stopSignals()
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: linger, Curve: keys})
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(1), Curve: keys})
 	if err != nil {
 		return err
 	}

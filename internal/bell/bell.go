@@ -94,14 +94,15 @@ func (b *Bell) Watch(seen func()) {
 }
 
 // Serve calls step, and again whenever a descriptor may be ready or the bell was rung; it returns
-// when step says that it is done. step takes all there is, so that each descriptor is seen idle. With
-// linger the owner stays in a system call of its own for so long before it parks.
-func (b *Bell) Serve(linger time.Duration, step func() (done bool)) error {
+// when step says that it is done. step takes all there is, so that each descriptor is seen idle. linger is
+// asked before each wait: the owner stays in a system call of its own for so long, and then parks or, with
+// again, calls step.
+func (b *Bell) Serve(linger func() (d time.Duration, again bool), step func() (done bool)) error {
 	for {
 		var failed error
 		err := b.conn.Read(func(uintptr) bool {
 			for !step() {
-				if linger > 0 && b.block(linger) {
+				if d, again := linger(); d > 0 && (b.block(d) || again) {
 					continue
 				}
 				if !b.nested {

@@ -3,7 +3,10 @@
 // A transport may lose, it never reorders or repeats within one connection.
 package link
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 var (
 	// ErrAgain: nothing to receive now, or the peer's queue is full.
@@ -22,6 +25,9 @@ type Waiter interface {
 	// woken. One of the two is used. Descriptors beside it wake the owner too, when there is something
 	// to read on them; step leaves nothing to read.
 	Serve(step func() (done bool), beside ...int) error
+	// NextWait is about the wait that follows when step returns, and no other: with d > 0 step is called again after
+	// that time at the latest; with d < 0 nothing is expected soon.
+	NextWait(d time.Duration)
 	// Kick has Serve call step; any goroutine may.
 	Kick()
 }

@@ -38,7 +38,8 @@ type socket struct {
 
 	bell    bell.Bell
 	zfd     int           // ZMQ_FD
-	linger  time.Duration // Options.Linger
+	next    time.Duration // NextWait
+	alarm   *time.Timer   // kicks, where there is no lingering
 	watched chan struct{} // closed when the watcher has ended; nil before the first Ready
 }
 
@@ -66,10 +67,36 @@ func (s *socket) watch() {
 
 // Serve has the owner wait for ZMQ_FD itself.
 func (s *socket) Serve(step func() bool, beside ...int) error {
-	if err := s.bell.Open(s.linger > 0, append(beside, s.zfd)...); err != nil {
+	if err := s.bell.Open(s.tr.opts.Linger > 0, append(beside, s.zfd)...); err != nil {
 		return err
 	}
+	defer func() {
+		if s.alarm != nil {
+			s.alarm.Stop()
+		}
+	}()
 	return s.bell.Serve(s.linger, step)
+}
+
+func (s *socket) NextWait(d time.Duration) { s.next = d }
+
+// linger is how the next wait begins.
+func (s *socket) linger() (d time.Duration, again bool) {
+	most := s.tr.opts.Linger
+	d, s.next = s.next, 0
+	switch {
+	case d < 0:
+		return 0, false
+	case d == 0:
+		return most, false
+	case d <= most:
+		return d, true
+	case s.alarm == nil:
+		s.alarm = time.AfterFunc(d, s.Kick)
+	default:
+		s.alarm.Reset(d)
+	}
+	return 0, false
 }
 
 // Kick ends the wait in Serve.

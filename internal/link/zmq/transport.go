@@ -239,7 +239,7 @@ func (t *Transport) newSocket(kind zmq4.Type, endpoint string) (*socket, error) 
 		return nil, err
 	}
 	t.open++
-	return &socket{tr: t, soc: soc, endpoint: endpoint, ready: make(chan struct{}, 1), linger: t.opts.Linger}, nil
+	return &socket{tr: t, soc: soc, endpoint: endpoint, ready: make(chan struct{}, 1)}, nil
 }
 
 func (t *Transport) linkClosed() {

@@ -346,7 +346,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			b.tickedUs = now
 			b.core.Tick(now)
 		}
-		held := b.crowd.gathers(now)
+		held := b.crowd.gathers(now) && b.core.NodesAfar()
 		if !held {
 			b.crowd.left(now)
 			b.core.Flush(now)
@@ -614,6 +614,3 @@ func (b *Broker) stop() {
 
 // Close lets go of the endpoint of a broker that does not Run; after Run there is nothing left to do.
 func (b *Broker) Close() { b.router.Close() }
-
-// AlsoBind gives the endpoint a further name inside the process. Call it before Run.
-func (b *Broker) AlsoBind(endpoint string) error { return b.router.AlsoBind(endpoint) }

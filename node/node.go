@@ -23,6 +23,9 @@ type Config struct {
 	Transport link.Transport
 	Log       *slog.Logger
 	NowMs     func() int64 // for reads at the node's own endpoint; nil: the system's clock
+	// Share is how long the node works on a turn before the link's goroutine, which is the broker's then, can do something
+	// else; 0: to the end.
+	Share time.Duration
 }
 
 const (
@@ -304,6 +307,7 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 	var ending error
 	var leaveBy time.Time
 	step := func() bool {
+		began := n.begin()
 		for ending == nil {
 			n.answerCalls(dealer)
 			switch {
@@ -321,8 +325,12 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 				n.log.Warn("the broker did not answer the goodbye")
 				ending = errDismissed
 			default:
-				if ending = n.receive(dealer); ending != nil {
+				if ending = n.receive(dealer, began); ending != nil {
 					break
+				}
+				if n.replica.Busy() || n.hadItsShare(began) {
+					dealer.Kick()
+					return false
 				}
 				if n.replica.Pump() {
 					ending = n.sendOut(dealer)
@@ -384,9 +392,27 @@ func (n *Node) forwardLocal(dealer link.Dealer) (stop func()) {
 	}
 }
 
-// receive takes in what the broker has sent and executes it.
-func (n *Node) receive(dealer link.Dealer) error {
+// begin is when a step begins, where that matters.
+func (n *Node) begin() (t time.Time) {
+	if n.cfg.Share > 0 {
+		t = time.Now()
+	}
+	return t
+}
+
+func (n *Node) hadItsShare(began time.Time) bool {
+	return n.cfg.Share > 0 && time.Since(began) > n.cfg.Share
+}
+
+// receive takes in what the broker has sent and executes it, or as much as its share allows.
+func (n *Node) receive(dealer link.Dealer, began time.Time) error {
 	for {
+		if n.replica.Busy() {
+			n.refused = ""
+			if err := n.step(dealer, began); err != nil || n.replica.Busy() {
+				return err
+			}
+		}
 		frame, err := dealer.RecvView()
 		if err == link.ErrAgain {
 			return nil
@@ -413,20 +439,15 @@ func (n *Node) receive(dealer link.Dealer) error {
 				return errDismissed
 			}
 		}
-		if n.replica.Busy() {
-			n.refused = ""
-			if err := n.step(dealer); err != nil {
-				return err
-			}
-		} else {
+		if !n.replica.Busy() {
 			n.publish()
 		}
 	}
 }
 
 // step executes the turn at hand.
-func (n *Node) step(dealer link.Dealer) error {
-	for n.replica.Busy() {
+func (n *Node) step(dealer link.Dealer, began time.Time) error {
+	for n.replica.Busy() && !n.hadItsShare(began) {
 		n.state.stepBeganNs.Store(time.Now().UnixNano())
 		n.replica.Step()
 		err := n.sendOut(dealer)

@@ -467,6 +467,16 @@ func (c *Core) Idle() bool {
 	return true
 }
 
+// NodesAfar reports whether there are nodes in other processes, which have to be woken for a turn.
+func (c *Core) NodesAfar() bool {
+	for _, n := range c.nodes {
+		if n.connected() && !n.embedded {
+			return true
+		}
+	}
+	return false
+}
+
 // Flush builds a turn for every node that is free for one. Call it when the inputs at hand are taken in.
 func (c *Core) Flush(nowUs int64) {
 	c.setNow(nowUs)

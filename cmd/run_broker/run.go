@@ -17,6 +17,8 @@ import (
 	"brainer/internal/command"
 	"brainer/internal/curve"
 	"brainer/internal/daemon"
+	"brainer/internal/link"
+	"brainer/internal/link/inproc"
 	"brainer/internal/link/zmq"
 	"brainer/internal/op"
 	"brainer/metrics"
@@ -58,14 +60,11 @@ func run(o *options) error {
 		return err
 	}
 	defer store.Close()
-	owners := 1
-	if o.embedded {
-		owners++
-	}
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(owners), Curve: keys})
+	sockets, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(), Curve: keys})
 	if err != nil {
 		return err
 	}
+	transport := inproc.Over(sockets, embeddedEndpoint)
 	defer transport.Close()
 	doors, err := o.openDoors(log)
 	if err != nil {
@@ -83,11 +82,6 @@ func run(o *options) error {
 		return err
 	}
 	defer b.Close()
-	if o.embedded { // while nobody else uses the socket
-		if err := b.AlsoBind(embeddedEndpoint); err != nil {
-			return err
-		}
-	}
 	host, port := splitAddress(doors.plainAddr())
 	_, tlsPort := splitAddress(doors.tlsAddr())
 	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version,
@@ -167,19 +161,23 @@ func (t *tasks) stop() {
 	t.stops = nil
 }
 
-// embeddedEndpoint is where the node in this process dials.
-const embeddedEndpoint = "inproc://brainer"
+// embeddedEndpoint is where the node in this process dials. The broker's owner goroutine works for it, too, and looks
+// after clients and other nodes when it had its share.
+const (
+	embeddedEndpoint = "inproc://brainer"
+	embeddedShare    = 5 * time.Millisecond
+)
 
 // maybeEmbedded starts the node in this process; the function it returns lets it say goodbye when
 // others hold the data, and else just ends it.
-func (t *tasks) maybeEmbedded(o *options, transport *zmq.Transport, table *command.Table, log *slog.Logger) func() {
+func (t *tasks) maybeEmbedded(o *options, transport link.Transport, table *command.Table, log *slog.Logger) func() {
 	if !o.embedded {
 		return func() {}
 	}
 	cfg := replica.DefaultConfig()
 	cfg.NodeID, cfg.Embedded, cfg.Table = "embedded", true, table
 	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
-	n, err := node.New(node.Config{Replica: cfg, Broker: embeddedEndpoint, Transport: transport, Log: log.With("node", "embedded")})
+	n, err := node.New(node.Config{Replica: cfg, Broker: embeddedEndpoint, Transport: transport, Log: log.With("node", "embedded"), Share: embeddedShare})
 	if err != nil {
 		log.Error("embedded node", "err", err)
 		return func() {}

@@ -105,7 +105,7 @@ func run(o *options) error {
 	}
 	ctx, stopSignals := daemon.Signals(log)
 	defer stopSignals()
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(1), Curve: keys})
+	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(), Curve: keys})
 	if err != nil {
 		return err
 	}

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Linger is how long the owner goroutines of links, so many, may keep a processor while they wait (see
-// link/zmq's Options): not at all where none would be left to the others.
-func Linger(owners int) time.Duration {
-	if runtime.GOMAXPROCS(0) <= owners {
+// Linger is how long the owner goroutine of a link may keep a processor while it waits (see link/zmq's
+// Options): not at all where none would be left to the others.
+func Linger() time.Duration {
+	if runtime.GOMAXPROCS(0) < 2 {
 		return 0
 	}
 	return 2 * time.Millisecond

@@ -49,8 +49,6 @@ type Router interface {
 	// in between has taken a wake-up in. A signal may come for nothing.
 	Ready() <-chan struct{}
 	Waiter
-	// AlsoBind gives this end a further name inside the process (inproc://), for an embedded node.
-	AlsoBind(endpoint string) error
 	// Endpoint is where it is really bound (the port chosen for tcp://127.0.0.1:*).
 	Endpoint() string
 	Close() error

@@ -196,17 +196,6 @@ func (w waiter) Kick() {
 	}
 }
 
-// AlsoBind lets dealers reach the router under a further name.
-func (r *router) AlsoBind(endpoint string) error {
-	r.net.mu.Lock()
-	defer r.net.mu.Unlock()
-	if r.net.routers[endpoint] != nil {
-		return fmt.Errorf("bind %s: the endpoint is in use", endpoint)
-	}
-	r.net.routers[endpoint] = r
-	return nil
-}
-
 func (r *router) Recv() (string, []byte, error) {
 	r.net.mu.Lock()
 	defer r.net.mu.Unlock()

@@ -145,25 +145,3 @@ func TestClosedEndsSaySo(t *testing.T) {
 	must(t, err)
 	wantErr(t, lone.Send(nil), link.ErrAgain)
 }
-
-func TestARouterHasFurtherNamesUntilItIsClosed(t *testing.T) {
-	n := mem.New()
-	r, d := pair(t, n, "n1")
-	must(t, r.AlsoBind("inproc://node"))
-	if err := r.AlsoBind("inproc://node"); err == nil {
-		t.Fatal("a name was given twice")
-	}
-	embedded, err := n.Dial("inproc://node", "n2")
-	must(t, err)
-	must(t, embedded.Send([]byte("inside")))
-	must(t, d.Send([]byte("outside")))
-	wantRouter(t, r, "n2", "inside")
-	wantRouter(t, r, "n1", "outside")
-	must(t, r.Close())
-	if embedded.Connected() || d.Connected() {
-		t.Fatal("a dealer is connected to a closed router")
-	}
-	if _, err := n.Bind("inproc://node"); err != nil {
-		t.Fatal(err)
-	}
-}

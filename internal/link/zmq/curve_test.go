@@ -148,7 +148,6 @@ func TestAKeySaysOnlyWhatItMay(t *testing.T) {
 	g := bindGuarded(t, anyTCP, func(from curve.Caller, body []byte) bool {
 		return from.Node == (string(body) == "join")
 	}, "client "+client.String(), "node "+node.String()+" n1")
-	must(t, g.AlsoBind("inproc://embedded"))
 	c := dial(t, newTransportWith(t, &curve.Config{Own: client, Server: g.own.Public}), g.Endpoint(), sessionID())
 	n := dial(t, newTransportWith(t, &curve.Config{Own: node, Server: g.own.Public}), g.Endpoint(), sessionID())
 	for _, s := range []struct {
@@ -183,9 +182,8 @@ func TestInsideTheProcessNoKeyIsAskedFor(t *testing.T) {
 		own := newPair(t)
 		tr := newTransportWith(t, &curve.Config{Own: own, Allowed: allowed, Refusals: curve.NewRefusals(log),
 			Admit: func(curve.Caller, []byte) bool { return false }})
-		return tr, bind(t, tr, anyTCP)
+		return tr, bind(t, tr, "inproc://embedded")
 	}()
-	must(t, g.AlsoBind("inproc://embedded"))
 	d := dial(t, tr, "inproc://embedded", sessionID())
 	sendConnected(t, d, []byte("hello"))
 	if _, body := recvRouter(t, g); string(body) != "hello" {

@@ -1,8 +1,6 @@
 package zmq
 
 import (
-	"fmt"
-	"strings"
 	"unsafe"
 
 	"brainer/internal/link"
@@ -21,22 +19,6 @@ type router struct {
 }
 
 func (r *router) Endpoint() string { return r.endpoint }
-
-// AlsoBind gives the router a further endpoint. Only inproc: an ipc path would need a guard of its own.
-func (r *router) AlsoBind(endpoint string) error {
-	r.enter()
-	defer r.leave()
-	if !strings.HasPrefix(endpoint, "inproc://") {
-		return fmt.Errorf("bind %s: only inproc:// can be a further endpoint", endpoint)
-	}
-	if r.closed {
-		return link.ErrClosed
-	}
-	if err := bindError(r.soc.Bind(endpoint)); err != nil {
-		return fmt.Errorf("bind %s: %w", endpoint, err)
-	}
-	return nil
-}
 
 func (r *router) Recv() (string, []byte, error) { return r.recv(r.recvBody) }
 

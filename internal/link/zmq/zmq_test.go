@@ -171,26 +171,6 @@ func TestEmbeddedNodeMayDialBeforeTheBrokerBinds(t *testing.T) {
 	}
 }
 
-func TestARouterAnswersItsEmbeddedNodeBesideTheOthers(t *testing.T) {
-	tr := newTransport(t)
-	r := bind(t, tr, ipcEndpoint(t))
-	for _, unusable := range []string{"tcp://127.0.0.1:*", ipcEndpoint(t)} {
-		if err := r.AlsoBind(unusable); err == nil {
-			t.Errorf("also bound to %s", unusable)
-		}
-	}
-	must(t, r.AlsoBind("inproc://node"))
-	for _, endpoint := range []string{"inproc://node", r.Endpoint()} {
-		d := dial(t, tr, endpoint, endpoint)
-		sendConnected(t, d, []byte("hello"))
-		peer, _ := recvRouter(t, r)
-		must(t, r.Send(peer, []byte("welcome")))
-		if body := recvDealer(t, d); string(body) != "welcome" || peer != endpoint {
-			t.Errorf("over %s: %q from %q", endpoint, body, peer)
-		}
-	}
-}
-
 func TestADialToNobodyCanNeitherSendNorReceive(t *testing.T) {
 	tr := newTransport(t)
 	for _, endpoint := range []string{ipcEndpoint(t), "tcp://127.0.0.1:1"} {

@@ -25,6 +25,11 @@ type Ctx struct {
 	W       *resp.Writer
 	NoTouch bool // do not refresh the access time (CLIENT NO-TOUCH)
 
+	LFU bool // the policy of evictions counts accesses: OBJECT FREQ answers, and OBJECT IDLETIME does not
+
+	// OfThisCopy: the reply depends on the reads that this copy has seen, and may be another one elsewhere.
+	OfThisCopy bool
+
 	// A read that visits more than LaterFrom elements (0: none does) leaves a Later instead of a reply.
 	LaterFrom int
 	Later     *Later

@@ -26,6 +26,7 @@ const (
 	ErrFirstDBIndex       = "ERR invalid first DB index"
 	ErrSecondDBIndex      = "ERR invalid second DB index"
 	ErrCursor             = "ERR invalid cursor"
+	ErrLFU                = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 	ErrNoLFU              = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 
 	ErrExpireNXAndOthers = "ERR NX and XX, GT or LT options at the same time are not compatible"

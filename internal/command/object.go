@@ -72,16 +72,29 @@ func runObjectEncoding(c *Ctx) {
 }
 
 func runObjectIdletime(c *Ctx) {
-	if _, found := c.object(); found {
-		seconds, _ := c.KS.IdleSeconds(c.DB, c.Args[2], c.NowMs)
-		c.W.Int(seconds)
+	if _, found := c.object(); !found {
+		return
 	}
+	if c.LFU {
+		c.W.Error(ErrLFU)
+		return
+	}
+	c.OfThisCopy = true
+	seconds, _ := c.KS.IdleSeconds(c.DB, c.Args[2], c.NowMs)
+	c.W.Int(seconds)
 }
 
 func runObjectFreq(c *Ctx) {
-	if _, found := c.object(); found {
-		c.W.Error(ErrNoLFU)
+	if _, found := c.object(); !found {
+		return
 	}
+	if !c.LFU {
+		c.W.Error(ErrNoLFU)
+		return
+	}
+	c.OfThisCopy = true
+	frequency, _ := c.KS.Frequency(c.DB, c.Args[2], c.NowMs)
+	c.W.Int(frequency)
 }
 
 // runObjectRefcount answers what Redis does: the small integers are objects that it never frees.

@@ -31,6 +31,12 @@
 // 7.0.15 costs 172 to 186 and 222 to 233 (go test -bench BytesPerKey). Transparent huge pages made reads a
 // tenth to a sixth faster; they are not asked for, because they fault in for longer and give freed pages back late.
 //
+// # Use
+//
+// Each key remembers in four bytes when it was last accessed and, as Redis's LFU does, the logarithm of how often
+// (recency.go); both at once, so that the policy of evictions may change at any time. Reads change it without a word to
+// anybody: it differs between copies, and no digest has it.
+//
 // # Snapshots
 //
 // A snapshot marks every segment and walks them, while changes go on: an entry of a marked segment that is about

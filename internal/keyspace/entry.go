@@ -5,7 +5,7 @@ import "encoding/binary"
 // An entry is a key with its value, packed into a page:
 //
 //	flags   1    type 3 bits, form 2 bits, then the flags below
-//	access  4    in a table of keys: when it was last read, in seconds
+//	access  4    in a table of keys: its recency
 //	due     8    with flagDue: the deadline in milliseconds
 //	key          its length as uvarint; with flagKeyOut 4 bytes, a place in the segment's side
 //	value        its length as uvarint; with flagOut 4 bytes, a place in the segment's side
@@ -23,7 +23,7 @@ const (
 type meta struct {
 	typ    Type
 	form   Form
-	access uint32
+	access recency
 	due    int64
 }
 
@@ -132,9 +132,7 @@ func (e *entry) object(s *segment) object {
 func (e *entry) typ() Type  { return Type(e.flags & 7) }
 func (e *entry) form() Form { return Form(e.flags >> 3 & 3) }
 
-// access and due are of a table of keys only.
-func (e *entry) access() uint32    { return binary.LittleEndian.Uint32(e.b[1:]) }
-func (e *entry) touch(nowMs int64) { binary.LittleEndian.PutUint32(e.b[1:], uint32(nowMs/1000)) }
+// due is of a table of keys only.
 func (e *entry) due() int64 {
 	if e.flags&flagDue == 0 {
 		return 0
@@ -146,7 +144,7 @@ func (e *entry) expired(nowMs int64) bool {
 	return e.flags&flagDue != 0 && e.due() <= nowMs
 }
 
-func (e *entry) meta() meta { return meta{e.typ(), e.form(), e.access(), e.due()} }
+func (e *entry) meta() meta { return meta{e.typ(), e.form(), e.recency(), e.due()} }
 
 // shape is how an entry is going to be laid out.
 type shape struct {
@@ -187,7 +185,7 @@ func (t *table) encodeHead(b []byte, flags byte, mt meta, keyLen, valLen int) in
 	b[0] = flags
 	at := 1
 	if t.keyed {
-		binary.LittleEndian.PutUint32(b[1:], mt.access)
+		binary.LittleEndian.PutUint32(b[1:], uint32(mt.access))
 		at = 5
 		if flags&flagDue != 0 {
 			binary.LittleEndian.PutUint64(b[5:], uint64(mt.due))

@@ -2,16 +2,17 @@ package keyspace
 
 // HashWriter changes one hash. It is valid until another mutator of the keyspace is called.
 type HashWriter struct {
-	k     *Keyspace
-	db    int
-	key   []byte
-	nowMs int64
+	k       *Keyspace
+	db      int
+	key     []byte
+	nowMs   int64
+	touched bool
 }
 
 // HashForWrite opens the hash at key for changes. The first Set creates a missing key, removing the
 // last field deletes it. The key must not hold another type.
 func (k *Keyspace) HashForWrite(db int, key []byte, nowMs int64) HashWriter {
-	return HashWriter{k, db, key, nowMs}
+	return HashWriter{k: k, db: db, key: key, nowMs: nowMs}
 }
 
 // Hash is the hash as it is now; it is valid until the next Set or Delete.
@@ -28,10 +29,11 @@ func (w *HashWriter) Hash() Hash {
 func (w *HashWriter) Set(field, value []byte) bool {
 	p, ok := w.k.open(w.db, w.key, w.nowMs)
 	if !ok {
-		w.k.create(&p, w.key, meta{typ: TypeHash, access: seconds(w.nowMs)})
+		w.k.create(&p, w.key, meta{typ: TypeHash, access: fresh(w.nowMs)})
+		w.touched = true
 	}
 	mustBe(p.e.typ(), TypeHash)
-	p.e.touch(w.nowMs)
+	w.touch(&p)
 	isNew := w.k.setField(&p, w.key, field, value)
 	w.k.changed(changeField, w.db, w.key, p.hash, mix(contentHash(field), contentHash(value)))
 	return isNew
@@ -44,11 +46,20 @@ func (w *HashWriter) Delete(field []byte) bool {
 		return false
 	}
 	mustBe(p.e.typ(), TypeHash)
-	if !w.k.deleteField(&p, field, w.nowMs) {
+	w.touch(&p)
+	if !w.k.deleteField(&p, field) {
 		return false
 	}
 	w.k.changed(changeFieldGone, w.db, w.key, p.hash, contentHash(field))
 	return true
+}
+
+// touch counts as one access whatever is changed.
+func (w *HashWriter) touch(p *spot) {
+	if !w.touched {
+		w.touched = true
+		p.e.touch(w.k.m, w.nowMs)
+	}
 }
 
 // create makes an empty hash and points p at it.
@@ -158,7 +169,7 @@ func (t *table) setField(field, value []byte) (oldBytes int64, exists bool) {
 	return oldBytes, exists
 }
 
-func (k *Keyspace) deleteField(p *spot, field []byte, nowMs int64) bool {
+func (k *Keyspace) deleteField(p *spot, field []byte) bool {
 	h := hashAt(k.m, p.s, &p.e)
 	if h.fields != nil {
 		hash := k.m.hashOf(field)
@@ -170,7 +181,6 @@ func (k *Keyspace) deleteField(p *spot, field []byte, nowMs int64) bool {
 			k.remove(p)
 			return true
 		}
-		p.e.touch(nowMs)
 		e := h.fields.decode(s.at(i))
 		n := fieldBytes(field, e.value(s))
 		p.t.beforeChange(p.s, p.hash)
@@ -187,7 +197,6 @@ func (k *Keyspace) deleteField(p *spot, field []byte, nowMs int64) bool {
 		k.remove(p)
 		return true
 	}
-	p.e.touch(nowMs)
 	p.t.weight -= fieldBytes(field, old)
 	b := append(k.scratch[:0], h.packed[:at]...)
 	b = append(b, h.packed[end:]...)

@@ -56,7 +56,7 @@ type spot struct {
 func (p *spot) value() Value { return valueOf(p.t, p.s, &p.e) }
 
 func valueOf(t *table, s *segment, e *entry) Value {
-	v := Value{Type: e.typ(), form: e.form(), DeadlineMs: e.due(), AccessSec: e.access()}
+	v := Value{Type: e.typ(), form: e.form(), DeadlineMs: e.due(), access: e.recency()}
 	switch v.Type {
 	case TypeString:
 		v.String = e.value(s)
@@ -128,15 +128,13 @@ func (t *table) weightOf(s *segment, e *entry) int64 {
 	return n + int64(len(e.value(s)))
 }
 
-func seconds(ms int64) uint32 { return uint32(ms / 1000) }
-
 // Get returns the value of a key that exists at nowMs and refreshes its access time.
 func (k *Keyspace) Get(db int, key []byte, nowMs int64) (Value, bool) {
 	p, ok := k.find(db, key)
 	if !ok || p.e.expired(nowMs) {
 		return Value{}, false
 	}
-	p.e.touch(nowMs)
+	p.e.touch(k.m, nowMs)
 	return p.value(), true
 }
 
@@ -147,15 +145,6 @@ func (k *Keyspace) Peek(db int, key []byte, nowMs int64) (Value, bool) {
 		return Value{}, false
 	}
 	return p.value(), true
-}
-
-// IdleSeconds is how long ago the key was last accessed.
-func (k *Keyspace) IdleSeconds(db int, key []byte, nowMs int64) (int64, bool) {
-	v, ok := k.Peek(db, key, nowMs)
-	if !ok {
-		return 0, false
-	}
-	return max(0, nowMs/1000-int64(v.AccessSec)), true
 }
 
 // Delete removes the key and tells whether it existed at nowMs.
@@ -213,7 +202,7 @@ func (k *Keyspace) Copy(srcDB int, src []byte, dstDB int, dst []byte, nowMs int6
 	}
 	p, _ = k.find(srcDB, src)
 	mt, v := p.e.meta(), k.lift(&p, true)
-	mt.access = seconds(nowMs)
+	mt.access = fresh(nowMs)
 	k.settle(dstDB, dst, mt, v)
 	k.changed(changeMove, dstDB, dst, k.m.hashOf(dst), p.hash)
 	return true

@@ -17,7 +17,7 @@ func (k *Keyspace) Load(r Record) error {
 	if exists && p.e.typ() != r.Type {
 		return fmt.Errorf("load key %.100q: it is a %v and a %v", r.Key, p.e.typ(), r.Type)
 	}
-	mt := meta{r.Type, r.Form, r.AccessSec, r.DeadlineMs}
+	mt := meta{r.Type, r.Form, recency(r.Recency), r.DeadlineMs}
 	switch {
 	case r.Type == TypeString && r.Whole > 0:
 		return k.loadPart(&p, exists, r, mt)

@@ -29,6 +29,9 @@ type memory struct {
 	key0, key1 uint64 // of hashOf
 	mask       uint64 // of its bits; tests take some away so that keys collide
 
+	lfu LFU
+	rnd uint64 // of chance
+
 	blobs  blobs
 	graves []*table // dropped, their pages not yet freed
 
@@ -37,7 +40,7 @@ type memory struct {
 }
 
 func newMemory() *memory {
-	m := &memory{chunkNext: chunkBytesMin, mask: ^uint64(0)}
+	m := &memory{chunkNext: chunkBytesMin, mask: ^uint64(0), lfu: DefaultLFU}
 	m.blobs = newBlobs(m)
 	return m
 }

@@ -154,8 +154,8 @@ func (m *model) sorted(db int) []string {
 // checkValue compares a value with the model's.
 func checkValue(t *testing.T, what string, got Value, want *modelValue) {
 	t.Helper()
-	if got.Type != want.typ || got.DeadlineMs != want.due || want.accessed >= 0 && int64(got.AccessSec) != want.accessed {
-		t.Fatalf("%s: type %v due %d access %d, want %v %d %d", what, got.Type, got.DeadlineMs, got.AccessSec, want.typ, want.due, want.accessed)
+	if got.Type != want.typ || got.DeadlineMs != want.due || want.accessed >= 0 && int64(got.access&secondMask) != want.accessed&secondMask {
+		t.Fatalf("%s: type %v due %d access %d, want %v %d %d", what, got.Type, got.DeadlineMs, got.access&secondMask, want.typ, want.due, want.accessed)
 	}
 	switch want.typ {
 	case TypeString:

@@ -370,9 +370,7 @@ func (r *run) hashDelete(db int, key string) {
 			}
 		}
 		had := want.unset(name)
-		if had {
-			want.accessed = r.now / 1000
-		}
+		want.accessed = r.now / 1000
 		if len(want.fields) == 0 {
 			delete(r.m[db], key)
 		}

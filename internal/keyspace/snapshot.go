@@ -19,7 +19,7 @@ type Record struct {
 	Form       Form     // of a string
 	Encoding   Encoding // of a hash: listpack or hashtable
 	DeadlineMs int64
-	AccessSec  uint32
+	Recency    uint32   // opaque; a node of the protocol version before has the second of the last access here
 	Value      []byte   // of a string
 	Offset     int      // of Value in a string that comes in parts
 	Whole      int      // its bytes, 0 for a string that comes in one piece
@@ -215,7 +215,7 @@ func (sn *Snapshot) emitKeys(p *piece, until int64, emit func(Record)) {
 		if !ok {
 			continue
 		}
-		r := Record{DB: p.of.rec.DB, Key: e.key(p.s), Type: e.typ(), DeadlineMs: e.due(), AccessSec: e.access()}
+		r := Record{DB: p.of.rec.DB, Key: e.key(p.s), Type: e.typ(), DeadlineMs: e.due(), Recency: uint32(e.recency())}
 		switch r.Type {
 		case TypeString:
 			r.Form = e.form()
@@ -284,7 +284,7 @@ func (sn *Snapshot) emitFields(p *piece, until int64, emit func(Record)) {
 // beginFields marks the fields of a big hash.
 func (sn *Snapshot) beginFields(keys *walk, s *segment, e *entry, t *table) {
 	sn.begin(t, Record{DB: keys.rec.DB, Key: bytes.Clone(e.key(s)), Type: TypeHash, Encoding: EncodingHashtable,
-		DeadlineMs: e.due(), AccessSec: e.access(), Total: t.n})
+		DeadlineMs: e.due(), Recency: uint32(e.recency()), Total: t.n})
 	sn.keysDone++
 }
 

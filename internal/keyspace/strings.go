@@ -9,7 +9,11 @@ func (k *Keyspace) SetString(db int, key, value []byte, deadlineMs, nowMs int64)
 // SetStringForm is SetString for a string that was made another way than by SET.
 func (k *Keyspace) SetStringForm(db int, key, value []byte, form Form, deadlineMs, nowMs int64) {
 	p, ok := k.open(db, key, nowMs)
-	k.setString(&p, ok, key, value, meta{TypeString, form, seconds(nowMs), deadlineMs})
+	mt := meta{TypeString, form, fresh(nowMs), deadlineMs}
+	if ok {
+		mt.access = k.m.accessed(p.e.recency(), 1, nowMs)
+	}
+	k.setString(&p, ok, key, value, mt)
 	k.changed(changeSet, db, key, p.hash, contentHash(value)+uint64(deadlineMs)+uint64(form)<<62)
 }
 
@@ -51,7 +55,7 @@ func (k *Keyspace) SetRange(db int, key []byte, offset int, part []byte, nowMs i
 		value = k.edit(&p, n, nowMs)
 	} else {
 		p.t.weight += keyWeight + int64(len(key)+n)
-		value = p.t.insert(p.hash, key, meta{typ: TypeString, form: FormEdited, access: seconds(nowMs)}, n, nil)
+		value = p.t.insert(p.hash, key, meta{typ: TypeString, form: FormEdited, access: fresh(nowMs)}, n, nil)
 		clear(value)
 	}
 	copy(value[offset:], part)
@@ -63,7 +67,7 @@ func (k *Keyspace) SetRange(db int, key []byte, offset int, part []byte, nowMs i
 func (k *Keyspace) edit(p *spot, n int, nowMs int64) []byte {
 	p.t.weight += int64(n - len(p.string()))
 	mt := p.e.meta()
-	mt.form, mt.access = FormEdited, seconds(nowMs)
+	mt.form, mt.access = FormEdited, k.m.accessed(mt.access, 1, nowMs)
 	return p.t.rewrite(p.hash, p.s, p.i, mt, n, nil, true)
 }
 

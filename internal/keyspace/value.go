@@ -66,11 +66,11 @@ const embstrMax = 44
 // mutation of the keyspace and must not be changed or passed back in.
 type Value struct {
 	Type       Type
-	DeadlineMs int64 // 0: none
-	AccessSec  uint32
+	DeadlineMs int64  // 0: none
 	String     []byte // of a TypeString
 	Hash       Hash   // of a TypeHash
 	form       Form
+	access     recency
 }
 
 // Encoding tells how Redis would store the value.

@@ -146,6 +146,9 @@ func (r *Replica) maybeAnswer(e *wire.Entry) bool {
 func (r *Replica) keepOutcome(e *wire.Entry) {
 	o := &outcome{client: string(e.ID.Client), number: e.ID.Number, deadlineMs: e.TimeMs + e.ID.KeepMs,
 		proto: e.Proto, size: len(r.reply.B)}
+	if r.ctx.OfThisCopy {
+		o.size = idReplyMax + 1 // as if it were too large: what is kept must be equal
+	}
 	if o.size <= idReplyMax {
 		o.reply = append([]byte(nil), r.reply.B...)
 	}

@@ -395,6 +395,7 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	r.ks.ResetChangeHash()
 	r.reply.Reset(int(e.Proto))
 	ids := r.ids.sum
+	r.ctx.OfThisCopy = false
 	if r.maybeAnswer(e) {
 		r.watches.release(e.Token) // as if it had run
 	} else {
@@ -411,7 +412,7 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	r.ks.Reclaim(e.TimeMs, limit)
 	r.ids.reclaim(e.TimeMs+r.cfg.Fault.IDSkewMs, limit)
 	r.pos = wire.Position{Era: era, Index: index}
-	r.digest = chain(r.digest, index, xxhash.Sum64(r.reply.B), r.ks.ChangeHash()^(r.ids.sum-ids))
+	r.digest = chain(r.digest, index, r.replyHash(), r.ks.ChangeHash()^(r.ids.sum-ids))
 	if index%wire.DigestEvery == 0 {
 		r.checkAt, r.check = index, r.digest
 	}
@@ -454,6 +455,14 @@ func (r *Replica) applyNew(e *wire.Entry) {
 	case wire.EntryNoop:
 		r.watches.releaseAll() // the connections of the broker before are gone
 	}
+}
+
+// replyHash is what the rolling digest has of the reply: nothing, if another copy may answer something else.
+func (r *Replica) replyHash() uint64 {
+	if r.ctx.OfThisCopy {
+		return 0
+	}
+	return xxhash.Sum64(r.reply.B)
 }
 
 // chain folds one entry into the rolling digest.

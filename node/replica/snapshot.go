@@ -238,7 +238,7 @@ func (r *Replica) giveUpLoad() {
 
 func appendHead(b []byte, kind byte, rec *keyspace.Record) []byte {
 	b = append(b, kind, byte(rec.DB), byte(rec.Form), byte(rec.Encoding))
-	b = binary.LittleEndian.AppendUint32(b, rec.AccessSec)
+	b = binary.LittleEndian.AppendUint32(b, rec.Recency)
 	return binary.LittleEndian.AppendUint64(b, 0)
 }
 
@@ -424,7 +424,7 @@ func (r *Replica) loadRecord(head, body []byte) error {
 		return errRecord
 	}
 	rec := keyspace.Record{DB: int(head[1]), Key: args[1], Form: keyspace.Form(head[2]), Encoding: keyspace.Encoding(head[3]),
-		AccessSec: binary.LittleEndian.Uint32(head[4:])}
+		Recency: binary.LittleEndian.Uint32(head[4:])}
 	if (head[0] == recordPart) != (r.load != nil && r.load.part.Whole > 0) {
 		return errRecord
 	}

@@ -17,6 +17,8 @@ var reachRules = []reachRule{
 		"broker and node meet only in internal/wire"},
 	{[]string{"node"}, []string{"broker", "server"},
 		"broker and node meet only in internal/wire"},
+	{[]string{"node/storage"}, []string{"node/replica", "internal"},
+		"a storage keeps records and does not know what they mean"},
 	{[]string{"internal/keyspace"}, []string{"internal/command", "resp", "internal/wire", "internal/link"},
 		"the data knows no protocol"},
 	{[]string{"internal/command", "internal/wire", "internal/op", "internal/link", "resp"},

@@ -22,8 +22,8 @@ func FuzzLoadRecords(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(m.Records)
-	for rest := m.Records; len(rest) > recordHead; {
-		n := recordHead + int(binary.LittleEndian.Uint32(rest[8:]))
+	for rest := m.Records; len(rest) > wire.RecordHead; {
+		n := wire.RecordHead + int(binary.LittleEndian.Uint32(rest[8:]))
 		f.Add(rest[:n])
 		f.Add(rest[:n-1])
 		rest = rest[n:]

@@ -13,28 +13,6 @@ import (
 	"brainer/resp"
 )
 
-// A snapshot is a stream of records. Each is a head of 16 bytes and a command in RESP that restores
-// what the record is about, so that the commands alone, behind their SELECTs, load into any Redis:
-//
-//	kind u8 | db u8 | form u8 | encoding u8 | access u32 (s) | length u32 | whole u32 | command
-//
-// What the heads and the other kinds carry is private: without it keys look freshly used, their
-// encodings are those of freshly made ones, nothing is watched and no write that was applied is known.
-//
-// A long string comes in parts, SET and then APPENDs, its deadline behind the last; nothing comes in between. So neither
-// donor, broker nor joiner is kept from other work by it. One that is sent to a joiner of the version before is whole.
-const (
-	recordString = 1 // SET key value [PXAT ms]
-	recordHash   = 2 // HSET key field value ...
-	recordExpire = 3 // PEXPIREAT key ms: the deadline of the hash, or of the string in parts, before it
-	recordWatch  = 4 // WATCH key ...: private; db, token in the first argument
-	recordTime   = 5 // TIME last ms: private; the highest time of an entry or a read
-	recordID     = 6 // ID client number deadline-ms RESP-version bytes reply: private; an outcome
-	recordPart   = 7 // APPEND key part: more of the string before it, whose head says how long it is in the end
-)
-
-const recordHead = 16
-
 // firstCredit is how many chunks go out before the joiner has taken one: then it is known that it does, and
 // the broker how large they are.
 const firstCredit = 2
@@ -243,7 +221,7 @@ func appendHead(b []byte, kind byte, rec *keyspace.Record) []byte {
 }
 
 func endRecord(b []byte, start int) []byte {
-	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start-recordHead))
+	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start-wire.RecordHead))
 	return b
 }
 
@@ -255,7 +233,7 @@ func appendRecord(b []byte, rec *keyspace.Record) []byte {
 		if rec.Whole > 0 {
 			return appendPart(b, rec)
 		}
-		b = appendHead(b, recordString, rec)
+		b = appendHead(b, wire.RecordString, rec)
 		if rec.DeadlineMs == 0 {
 			b = resp.AppendCommand(b, []byte("SET"), rec.Key, rec.Value)
 		} else {
@@ -263,7 +241,7 @@ func appendRecord(b []byte, rec *keyspace.Record) []byte {
 		}
 		return endRecord(b, start)
 	case keyspace.TypeHash:
-		b = appendHead(b, recordHash, rec)
+		b = appendHead(b, wire.RecordHash, rec)
 		b = append(b, '*')
 		b = strconv.AppendInt(b, int64(2+len(rec.Fields)), 10)
 		b = append(b, "\r\n$4\r\nHSET\r\n"...)
@@ -279,9 +257,9 @@ func appendRecord(b []byte, rec *keyspace.Record) []byte {
 // appendPart appends a part of a long string.
 func appendPart(b []byte, rec *keyspace.Record) []byte {
 	start := len(b)
-	kind, name := byte(recordString), "SET"
+	kind, name := byte(wire.RecordString), "SET"
 	if rec.Offset > 0 {
-		kind, name = recordPart, "APPEND"
+		kind, name = wire.RecordPart, "APPEND"
 	}
 	b = appendHead(b, kind, rec)
 	binary.LittleEndian.PutUint32(b[start+12:], uint32(rec.Whole))
@@ -298,7 +276,7 @@ func appendExpire(b []byte, rec *keyspace.Record) []byte {
 		return b
 	}
 	start := len(b)
-	b = appendHead(b, recordExpire, rec)
+	b = appendHead(b, wire.RecordExpire, rec)
 	b = resp.AppendCommand(b, []byte("PEXPIREAT"), rec.Key, strconv.AppendInt(nil, rec.DeadlineMs, 10))
 	return endRecord(b, start)
 }
@@ -309,7 +287,7 @@ func recordPieces(b []byte, rec *keyspace.Record) (head, value, end []byte) {
 	var w resp.Writer
 	w.Bulk(rec.Value) // a copy: the keyspace may change before it is sent
 	start := len(b)
-	b = appendHead(b, recordString, rec)
+	b = appendHead(b, wire.RecordString, rec)
 	n := int64(3)
 	if rec.DeadlineMs != 0 {
 		n = 5
@@ -321,7 +299,7 @@ func recordPieces(b []byte, rec *keyspace.Record) (head, value, end []byte) {
 	if rec.DeadlineMs != 0 {
 		end = appendBulk(appendBulk(nil, []byte("PXAT")), strconv.AppendInt(nil, rec.DeadlineMs, 10))
 	}
-	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start-recordHead+len(w.B)+len(end)))
+	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start-wire.RecordHead+len(w.B)+len(end)))
 	return b, w.B, end
 }
 
@@ -341,13 +319,13 @@ func appendWatch(b []byte, t *watcher, k watchedKey, lived bool) []byte {
 	if t.dirty {
 		flags |= 2
 	}
-	b = appendHead(b, recordWatch, &keyspace.Record{DB: k.db})
+	b = appendHead(b, wire.RecordWatch, &keyspace.Record{DB: k.db})
 	b = resp.AppendCommand(b, []byte("WATCH"), []byte{flags}, strconv.AppendUint(nil, t.token, 10), []byte(k.key))
 	return endRecord(b, 0)
 }
 
 func appendTime(ms int64) []byte {
-	b := appendHead(nil, recordTime, &keyspace.Record{})
+	b := appendHead(nil, wire.RecordTime, &keyspace.Record{})
 	b = resp.AppendCommand(b, []byte("TIME"), []byte("last"), strconv.AppendInt(nil, ms, 10))
 	return endRecord(b, 0)
 }
@@ -355,7 +333,7 @@ func appendTime(ms int64) []byte {
 func appendOutcome(b []byte, o *outcome) []byte {
 	start := len(b)
 	number := func(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
-	b = appendHead(b, recordID, &keyspace.Record{})
+	b = appendHead(b, wire.RecordID, &keyspace.Record{})
 	b = resp.AppendCommand(b, []byte("ID"), []byte(o.client), number(o.number), strconv.AppendInt(nil, o.deadlineMs, 10),
 		number(uint64(o.proto)), number(uint64(o.size)), o.reply)
 	return endRecord(b, start)
@@ -364,7 +342,7 @@ func appendOutcome(b []byte, o *outcome) []byte {
 // restoreOutcome is appendOutcome's reverse.
 func (r *Replica) restoreOutcome(args [][]byte) error {
 	if len(args) != 7 || len(args[1]) == 0 || len(args[1]) > wire.ClientBytesMax {
-		return errRecord
+		return wire.ErrRecord
 	}
 	number, err1 := strconv.ParseUint(string(args[2]), 10, 64)
 	deadline, err2 := strconv.ParseInt(string(args[3]), 10, 64)
@@ -372,11 +350,11 @@ func (r *Replica) restoreOutcome(args [][]byte) error {
 	size, err4 := strconv.ParseInt(string(args[5]), 10, 64)
 	reply := args[6]
 	if err := errors.Join(err1, err2, err3, err4); err != nil || int64(len(reply)) != size && (len(reply) > 0 || size <= idReplyMax) {
-		return errRecord
+		return wire.ErrRecord
 	}
 	if len(reply) > 0 {
 		if _, n, err := resp.ParseReply(reply); err != nil || n != len(reply) {
-			return errRecord
+			return wire.ErrRecord
 		}
 	}
 	r.ids.put(&outcome{client: string(args[1]), number: number, deadlineMs: deadline, proto: uint8(proto), size: int(size),
@@ -384,13 +362,11 @@ func (r *Replica) restoreOutcome(args [][]byte) error {
 	return nil
 }
 
-var errRecord = errors.New("replica: damaged snapshot record")
-
 // loadPart goes on with the string that comes in parts.
 func (r *Replica) loadPart(args [][]byte) error {
 	rec := r.load.part
 	if len(args) != 3 || len(args[2]) == 0 || !bytes.Equal(args[1], rec.Key) {
-		return errRecord
+		return wire.ErrRecord
 	}
 	rec.Value = args[2]
 	if r.load.part.Offset += len(rec.Value); r.load.part.Offset >= rec.Whole {
@@ -402,17 +378,14 @@ func (r *Replica) loadPart(args [][]byte) error {
 // loadRecords puts the records of a chunk into the keyspace.
 func (r *Replica) loadRecords(b []byte) error {
 	for len(b) > 0 {
-		if len(b) < recordHead {
-			return errRecord
-		}
-		n := int(binary.LittleEndian.Uint32(b[8:]))
-		if n > len(b)-recordHead {
-			return errRecord
-		}
-		if err := r.loadRecord(b[:recordHead], b[recordHead:recordHead+n]); err != nil {
+		head, command, rest, err := wire.NextRecord(b)
+		if err != nil {
 			return err
 		}
-		b = b[recordHead+n:]
+		if err := r.loadRecord(head, command); err != nil {
+			return err
+		}
+		b = rest
 	}
 	return nil
 }
@@ -421,21 +394,21 @@ func (r *Replica) loadRecord(head, body []byte) error {
 	args, rest, err := command.SplitCommand(body, r.args[:0])
 	r.args = args
 	if err != nil || len(rest) > 0 || len(args) < 3 || int(head[1]) >= keyspace.Databases {
-		return errRecord
+		return wire.ErrRecord
 	}
 	rec := keyspace.Record{DB: int(head[1]), Key: args[1], Form: keyspace.Form(head[2]), Encoding: keyspace.Encoding(head[3]),
 		Recency: binary.LittleEndian.Uint32(head[4:])}
-	if (head[0] == recordPart) != (r.load != nil && r.load.part.Whole > 0) {
-		return errRecord
+	if (head[0] == wire.RecordPart) != (r.load != nil && r.load.part.Whole > 0) {
+		return wire.ErrRecord
 	}
 	switch head[0] {
-	case recordPart:
+	case wire.RecordPart:
 		return r.loadPart(args)
-	case recordString:
+	case wire.RecordString:
 		rec.Type, rec.Value = keyspace.TypeString, args[2]
 		if whole := int(binary.LittleEndian.Uint32(head[12:])); whole > 0 {
 			if r.load == nil || len(args) != 3 || len(rec.Value) == 0 || whole <= len(rec.Value) || r.version == wire.VersionBefore {
-				return errRecord
+				return wire.ErrRecord
 			}
 			rec.Whole = whole
 			r.load.part = rec
@@ -445,40 +418,40 @@ func (r *Replica) loadRecord(head, body []byte) error {
 		}
 		if len(args) == 5 {
 			if rec.DeadlineMs, err = strconv.ParseInt(string(args[4]), 10, 64); err != nil {
-				return errRecord
+				return wire.ErrRecord
 			}
 		} else if len(args) != 3 {
-			return errRecord
+			return wire.ErrRecord
 		}
 		return r.ks.Load(rec)
-	case recordHash:
+	case wire.RecordHash:
 		if len(args)%2 != 0 {
-			return errRecord
+			return wire.ErrRecord
 		}
 		rec.Type, rec.Fields = keyspace.TypeHash, args[2:]
 		return r.ks.Load(rec)
-	case recordExpire:
+	case wire.RecordExpire:
 		ms, err := strconv.ParseInt(string(args[2]), 10, 64)
 		if err != nil {
-			return errRecord
+			return wire.ErrRecord
 		}
 		r.ks.SetDeadline(rec.DB, rec.Key, ms, 0)
-	case recordTime:
+	case wire.RecordTime:
 		ms, err := strconv.ParseInt(string(args[2]), 10, 64)
 		if err != nil {
-			return errRecord
+			return wire.ErrRecord
 		}
 		r.lastMs = max(r.lastMs, ms)
-	case recordID:
+	case wire.RecordID:
 		return r.restoreOutcome(args)
-	case recordWatch:
+	case wire.RecordWatch:
 		token, err := strconv.ParseUint(string(args[2]), 10, 64)
 		if err != nil || len(args) != 4 || len(args[1]) != 1 {
-			return errRecord
+			return wire.ErrRecord
 		}
 		r.watches.restore(token, rec.DB, string(args[3]), args[1][0]&1 != 0, args[1][0]&2 != 0)
 	default:
-		return errRecord
+		return wire.ErrRecord
 	}
 	return nil
 }

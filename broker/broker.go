@@ -46,6 +46,7 @@ const (
 	slowStore       = 500 * time.Millisecond // of writing the record: worth a word
 	receiveMax      = 1024                   // messages taken in before turns are sent
 	atOnceUs        = 1000                   // microseconds for which it is taken that clients are answered without a node
+	askMax          = 5 * time.Second        // for the owner goroutine to take a question
 	sliceBytes      = 4 << 20                // moved before heartbeats and time get their turn
 )
 
@@ -73,6 +74,7 @@ type Broker struct {
 	idle     atomic.Bool
 	crowd    crowd
 	atOnceUs int64 // when something was answered without a node
+	readers  map[uint64]*Snapshot
 
 	inflight *inflight
 	clients  *clients
@@ -117,7 +119,7 @@ func New(cfg Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--broker: %w", err)
 	}
-	b := &Broker{cfg: cfg, router: router, log: cfg.Log, calls: make(chan call, 64), ended: make(chan struct{}),
+	b := &Broker{cfg: cfg, router: router, log: cfg.Log, calls: make(chan call, 64), ended: make(chan struct{}), readers: map[uint64]*Snapshot{},
 		stored: make(chan storeResult, 1), storing: make(chan replication.View, 1)}
 	b.inflight = newInflight(cfg.Inflight)
 	b.clients = newClients(b)
@@ -208,7 +210,7 @@ func (b *Broker) ask(f func(*replication.Core)) bool {
 		}
 	case <-b.ended:
 		return false
-	case <-time.After(5 * time.Second):
+	case <-time.After(askMax):
 		return false
 	}
 }
@@ -487,7 +489,7 @@ func (b *Broker) receive() bool {
 // perform does what the core has put out.
 func (b *Broker) perform() {
 	out := &b.core.Out
-	for len(out.Frames)+len(out.Answered)+len(out.Events)+len(out.Acks) > 0 || out.Store != nil {
+	for len(out.Frames)+len(out.Answered)+len(out.Events)+len(out.Acks)+len(out.Parts) > 0 || out.Store != nil {
 		frames := out.Frames
 		out.Frames = nil
 		for _, f := range frames {
@@ -512,6 +514,9 @@ func (b *Broker) perform() {
 			}
 		}
 		out.Acks = out.Acks[:0]
+		b.passParts(out.Parts)
+		clear(out.Parts)
+		out.Parts = out.Parts[:0]
 	}
 }
 

@@ -86,6 +86,7 @@ type Outputs struct {
 	Store    *View    // make this durable, then call ViewStored(No)
 	Events   []Event
 	Acks     []NodeAck
+	Parts    []Part // for those that read a snapshot
 }
 
 // Frame is a message for a peer; its bytes are valid until the core is called again.
@@ -153,6 +154,7 @@ type Core struct {
 	near        *near
 	hot         hot
 	verify      verify
+	readers     []*reader
 	pace        pace
 	heldTo      uint64 // writes beyond it wait for a joiner on a leash
 
@@ -456,7 +458,7 @@ func (c *Core) Unreachable(nowUs int64, peer string) {
 
 // Idle reports whether nothing waits for an answer or for time to pass but the heartbeats.
 func (c *Core) Idle() bool {
-	if c.state != active || c.storing != nil || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
+	if c.state != active || c.storing != nil || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.readers) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
 		return false
 	}
 	for _, n := range c.nodes {
@@ -483,6 +485,9 @@ func (c *Core) Flush(nowUs int64) {
 	c.hedgeReads()
 	if c.pace.joining {
 		c.goOnJoining()
+	}
+	if len(c.readers) > 0 {
+		c.goOnReading()
 	}
 	for _, n := range c.nodes {
 		c.maybeSendTurn(n)
@@ -524,6 +529,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.expireOps()
 	c.maybeOrderTick()
 	c.maybeStartJoins()
+	c.tickReaders()
 	c.maybeVerify()
 	c.tickPace()
 	c.tickLeash()
@@ -645,4 +651,7 @@ func (c *Core) giveUpAll() {
 		c.answer(o, []byte(":0\r\n"))
 	}
 	c.barriers = nil
+	for len(c.readers) > 0 {
+		c.endReader(c.readers[0], errLoading)
+	}
 }

@@ -13,5 +13,8 @@ const (
 	errUncertain        = "UNCERTAIN write may or may not have been applied (epoch %d index %d): applied on %d of %d"
 	errRepliesTooLarge  = "ERR the replies of one pipeline are too large together: ask for less at once"
 	errNothingToCompare = "ERR fewer than two copies are in sync: there is nothing to compare"
+	errReadersMax       = "TRYAGAIN other snapshots are being read, try again when they are done"
+	errReadStalled      = "ERR the snapshot was given up: it did not move for too long"
+	errReadLostDonor    = "ERR the snapshot was given up: the node that gave it is gone; begin again"
 	errReplyGone        = "UNCERTAIN write was applied, its reply is lost (epoch %d index %d)"
 )

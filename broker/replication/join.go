@@ -123,6 +123,9 @@ func (c *Core) joinerOf(donor *node, snapID uint64) *node {
 
 // relayChunk passes a part of a snapshot on.
 func (c *Core) relayChunk(donor *node, m wire.Chunk) {
+	if c.readChunk(donor, m) {
+		return
+	}
 	n := c.joinerOf(donor, m.SnapID)
 	if n == nil || n.state != stateLoading {
 		return
@@ -207,6 +210,10 @@ func (c *Core) snapshotLoaded(n *node, m wire.PositionReport) {
 
 // receiveAbort: one side of a snapshot gave up.
 func (c *Core) receiveAbort(n *node, m wire.Abort) {
+	if r := c.reader(m.SnapID); r != nil && r.donor == n {
+		c.endReader(r, errReadLostDonor)
+		return
+	}
 	for _, x := range c.nodes {
 		if x.join != nil && x.join.snapID == m.SnapID && (x == n || x.join.donor == n) && !x.join.loaded {
 			c.endJoin(x, "given up by "+n.id)
@@ -247,6 +254,7 @@ func (c *Core) endJoins(n *node, why string) {
 
 // loseMarks ends the joins whose mark was in the donor's turn that is not answered.
 func (c *Core) loseMarks(donor *node) {
+	c.loseReaders(donor, donor.turn)
 	for _, n := range c.nodes {
 		if j := n.join; j != nil && j.donor == donor && j.started && !j.loaded && j.turn == donor.turn && j.chunks == 0 {
 			c.endJoin(n, "the donor's stream broke")
@@ -255,6 +263,7 @@ func (c *Core) loseMarks(donor *node) {
 }
 
 func (c *Core) abortDonations(donor *node, why string) {
+	c.loseReaders(donor, 0)
 	for _, n := range c.nodes {
 		if n.join != nil && n.join.donor == donor && !n.join.loaded {
 			c.endJoin(n, why)

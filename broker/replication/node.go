@@ -95,6 +95,7 @@ type node struct {
 
 	join  *join // it is a joiner taking a snapshot
 	gives int   // snapshots it gives as a donor
+	read  int   // snapshots of it that are read in the broker
 }
 
 func (n *node) connected() bool { return n.state != stateDown }

@@ -69,6 +69,11 @@ func (c *Core) joiners() (k int64) {
 			k++
 		}
 	}
+	for _, r := range c.readers {
+		if r.started {
+			k++
+		}
+	}
 	return k
 }
 
@@ -106,6 +111,9 @@ func (c *Core) limitPace() {
 	p.rate, p.filledUs = c.paceFloor(), c.nowUs
 	for _, n := range c.nodes {
 		n.allowance = 0
+	}
+	for _, r := range c.readers {
+		r.allowance = 0
 	}
 	if p.times.total < paceTimed { // how long calls take is learnt with the join at its slowest
 		p.times, p.learns = latencies{}, true
@@ -186,8 +194,12 @@ func (c *Core) fillPace() {
 		return
 	}
 	p.filledUs = c.nowUs
+	burst := max(int64(share*paceBurstUs), 1)
 	for _, n := range c.nodes {
-		n.allowance = min(n.allowance+gained, max(int64(share*paceBurstUs), 1))
+		n.allowance = min(n.allowance+gained, burst)
+	}
+	for _, r := range c.readers {
+		r.allowance = min(r.allowance+gained, burst)
 	}
 }
 
@@ -203,6 +215,9 @@ func (c *Core) joinSent(n *node, bytes int64) {
 	}
 }
 
-func (c *Core) charge(n *node, bytes int64) {
-	n.allowance = max(n.allowance-bytes, -int64(float64(c.pace.rate)*paceRestUs/1e6))
+func (c *Core) charge(n *node, bytes int64) { n.allowance = c.charged(n.allowance, bytes) }
+
+// charged is what is left of an allowance.
+func (c *Core) charged(allowance, bytes int64) int64 {
+	return max(allowance-bytes, -int64(float64(c.pace.rate)*paceRestUs/1e6))
 }

@@ -43,6 +43,7 @@ import (
 //	tick MS                 time passes; nodes that do not hold send heartbeats
 //	stands MS               the broker stands still for so long
 //	store off | on | done   the record is written at once (on), or when it is said
+//	snapshot begins | upto N | ends   somebody in the broker reads one, as far as part N; or does not want it any more
 //	recover empty | recover n1 | forget n1 | stop
 //	status
 func TestConversations(t *testing.T) {
@@ -70,7 +71,7 @@ var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold .
 // script which is meant for it fails.
 func TestScriptsFindPlantedFaults(t *testing.T) {
 	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy",
-		"PaceNoFloor": "join_paced", "NoLeash": "join_leash", "PartsForAll": "version"} {
+		"NoReadHold": "snapshot_read", "PaceNoFloor": "join_paced", "NoLeash": "join_leash", "PartsForAll": "version"} {
 		t.Run(fault, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {
@@ -95,6 +96,7 @@ type script struct {
 	cfg     Config
 	disk    View
 	storing *View
+	reading uint64 // the snapshot that is read
 	noStore bool
 	drawn   uint64
 
@@ -262,6 +264,9 @@ func (s *script) step(words []string) {
 			s.printf("%s", text)
 		}
 		s.settle()
+	case "snapshot":
+		s.snapshotStep(words[1:])
+		s.settle()
 	case "stop":
 		s.core.Stop(s.nowUs)
 		s.settle()
@@ -278,6 +283,23 @@ func (s *script) step(words []string) {
 		} else {
 			s.clientStep(words[0], words[1:])
 		}
+	}
+}
+
+func (s *script) snapshotStep(words []string) {
+	switch words[0] {
+	case "begins":
+		id, refusal := s.core.BeginRead(s.nowUs)
+		if refusal != "" {
+			s.printf("reader: %s", refusal)
+			return
+		}
+		s.reading = id
+	case "upto":
+		n, _ := strconv.Atoi(words[1])
+		s.core.ReadOn(s.nowUs, s.reading, uint32(n))
+	case "ends":
+		s.core.EndRead(s.nowUs, s.reading)
 	}
 }
 
@@ -430,8 +452,15 @@ func (s *script) settle() {
 		}
 		s.core.Flush(s.nowUs)
 		out := &s.core.Out
-		if len(out.Frames)+len(out.Answered)+len(out.Events) == 0 && out.Store == nil {
+		if len(out.Frames)+len(out.Answered)+len(out.Events)+len(out.Parts) == 0 && out.Store == nil {
 			return
+		}
+		for _, p := range out.Parts {
+			if p.Refusal != "" {
+				s.printf("reader: %s", p.Refusal)
+			} else {
+				s.printf("reader: part at=%d bytes=%d last=%v", p.Position.Index, len(p.Records), p.Last)
+			}
 		}
 		frames, answered, events, store := out.Frames, out.Answered, out.Events, out.Store
 		*out = Outputs{}

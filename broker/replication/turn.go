@@ -9,12 +9,12 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		return false
 	}
 	q := &n.reads
-	donate := c.donationFor(n)
+	donate, read := c.donationFor(n), c.readerFor(n)
 	paced := c.pace.limited && c.joins(n)
 	if paced && !c.mayJoinGoOn(n) {
 		return false
 	}
-	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil {
+	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil && read == nil {
 		return false
 	}
 	n.turn++
@@ -76,8 +76,13 @@ func (c *Core) maybeSendTurn(n *node) bool {
 			views = append(views, view{len(b), tail})
 		}
 	}
-	if donate != nil && n.sent >= n.sentMax {
-		b = c.startDonation(n, donate, b) // not in a turn sent again: n may be ahead of its mark
+	if n.sent >= n.sentMax { // not in a turn sent again: n may be ahead of its mark
+		if donate != nil {
+			b = c.startDonation(n, donate, b)
+		}
+		if read != nil {
+			b = c.startReader(read, b)
+		}
 	}
 	n.sentMax = max(n.sentMax, n.sent)
 	n.turnEntries = n.sent > first

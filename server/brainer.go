@@ -14,15 +14,16 @@ import (
 
 func brainerHandlers() map[string]handler {
 	return map[string]handler{
-		"brainer|ack":     {run: brainerAck},
-		"brainer|with":    {run: brainerWith, inMulti: immediate},
-		"brainer|nodes":   {run: brainerNodes},
-		"brainer|status":  {run: brainerStatus},
-		"brainer|recover": {run: brainerRecover},
-		"brainer|forget":  {run: brainerForget},
-		"brainer|verify":  {run: brainerVerify},
-		"brainer|hotkeys": {run: brainerHotkeys},
-		"brainer|help":    {run: help(brainerHelp)},
+		"brainer|ack":      {run: brainerAck},
+		"brainer|with":     {run: brainerWith, inMulti: immediate},
+		"brainer|nodes":    {run: brainerNodes},
+		"brainer|status":   {run: brainerStatus},
+		"brainer|recover":  {run: brainerRecover},
+		"brainer|forget":   {run: brainerForget},
+		"brainer|verify":   {run: brainerVerify},
+		"brainer|hotkeys":  {run: brainerHotkeys},
+		"brainer|snapshot": {run: brainerSnapshot, settled: true},
+		"brainer|help":     {run: help(brainerHelp)},
 	}
 }
 

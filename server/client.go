@@ -65,6 +65,8 @@ type client struct {
 	withClient []byte // its id, from BRAINER WITH ID; empty: none
 	withNumber uint64
 
+	snapshot op.SnapshotReader // that it reads, or nil
+
 	row        *command.Command // the server's own command at hand
 	closeAfter bool             // close once the turn is answered
 	readArmed  bool             // a read deadline is set
@@ -272,6 +274,7 @@ func (c *client) fill() error {
 // end lets go of everything.
 func (c *client) end() {
 	c.srv.hub.dropClient(c)
+	c.closeSnapshot()
 	c.out.close()
 	_ = c.conn.Close()
 	if c.tracked {

@@ -191,6 +191,7 @@ func reset(c *client, _ [][]byte, w *resp.Writer) {
 	c.tx.reset()
 	c.forgetWatches()
 	c.srv.hub.dropClient(c)
+	c.closeSnapshot()
 	c.resetSession()
 	w.Simple("RESET")
 }

@@ -41,6 +41,7 @@ const (
 
 	errRecoverUsage  = "ERR syntax: BRAINER RECOVER FROM <node> | EMPTY"
 	errNoOperator    = "ERR there is nothing to operate behind this server"
+	errNoSnapshot    = "ERR no snapshot is being read: BRAINER SNAPSHOT BEGIN"
 	errCountPositive = "ERR COUNT must be greater than 0"
 	errAckRule       = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"
 	errWithTwice     = "ERR BRAINER WITH takes ACK and ID once each"

@@ -114,6 +114,8 @@ var (
 		"    List the nodes, their states and how far each has applied.",
 		"RECOVER FROM <node> | EMPTY",
 		"    With no copy in sync: take this node's for the truth, or begin empty.",
+		"SNAPSHOT BEGIN|NEXT|END",
+		"    The data as it was at one moment, as commands, a part for each call.",
 		"STATUS [JSON]",
 		"    Show the order, the log window and the nodes.",
 		"VERIFY",

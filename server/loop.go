@@ -263,7 +263,7 @@ func (c *client) easy(row *command.Command, args [][]byte) bool {
 
 // plain says whether the connection is in no state that needs a goroutine.
 func (c *client) plain() bool {
-	return !c.tx.open && !c.subscribed() && !c.out.shared && !c.mustAuth()
+	return !c.tx.open && !c.subscribed() && !c.out.shared && !c.mustAuth() && c.snapshot == nil
 }
 
 func (l *Loop) submit(c *client) {

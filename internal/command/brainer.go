@@ -64,6 +64,13 @@ func brainerRows() []Row {
 					ArgSpec: "count<integer>!COUNT?",
 				},
 				{
+					Name: "brainer|snapshot", Arity: 3, Flags: Server | Admin | NoMulti,
+					Tips:  []string{"nondeterministic_output"},
+					Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the number of keys, a part for each call",
+					Summary: "The data as it was at one index, in parts of commands that any Redis understands",
+					ArgSpec: "step<oneof>(begin=BEGIN next=NEXT end=END)",
+				},
+				{
 					Name: "brainer|help", Arity: 2, Flags: Server | Loading | Stale,
 					Group: "server", Since: "1.0.0", Complexity: "O(1)",
 					Summary: "Show helpful text about the different subcommands",

@@ -27,6 +27,8 @@ const (
 	TimeoutDefault = 10 * time.Second
 
 	quitMax = 250 * time.Millisecond
+
+	longReply = 64 << 10
 )
 
 // Client is one connection. It may be used from several goroutines, which take turns. When a call
@@ -363,7 +365,10 @@ func (c *Client) readReply(ctx context.Context) (resp.Reply, error) {
 		n, err := whole.Next(c.buf)
 		if err == nil {
 			reply, _, err := resp.ParseReply(c.buf[:n:n])
-			c.buf = append([]byte(nil), c.buf[n:]...)
+			c.buf = c.buf[n:]
+			if n > longReply || len(c.buf) == 0 { // not to be kept by what follows it
+				c.buf = append([]byte(nil), c.buf...)
+			}
 			return reply, err
 		}
 		if err != resp.ErrIncomplete {

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+const progressEvery = 5 * time.Second
+
+// progress shows how far something long has come: a bar on a terminal, a line now and then elsewhere.
+type progress struct {
+	to    io.Writer
+	what  string
+	bar   *progressbar.ProgressBar
+	since time.Time // the last line
+}
+
+func (c *cli) progress(what string, bytes int64) *progress {
+	p := &progress{to: c.err, what: what, since: time.Now()}
+	if c.pretty() {
+		p.bar = progressbar.NewOptions64(max(bytes, -1), progressbar.OptionSetWriter(c.err), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	return p
+}
+
+// at tells how many bytes are done, of how many (0: unknown), and what else there is to say.
+func (p *progress) at(done, total int64, more string) {
+	switch {
+	case p.bar != nil:
+		if total > 0 && total != p.bar.GetMax64() {
+			p.bar.ChangeMax64(max(total, done))
+		}
+		p.bar.Describe(p.what + " " + more)
+		_ = p.bar.Set64(done)
+	case time.Since(p.since) >= progressEvery:
+		p.since = time.Now()
+		of := ""
+		if total > 0 {
+			of = " of " + formatBytes(total)
+		}
+		fmt.Fprintf(p.to, "brainer-cli: %s: %s%s, %s\n", p.what, formatBytes(done), of, more)
+	}
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
+
+func formatBytes(n int64) string {
+	switch {
+	case n < 10_000:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 10_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 10_000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}

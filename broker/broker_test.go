@@ -45,9 +45,18 @@ func startBroker(t *testing.T, net *mem.Network, store broker.ViewStore) (*broke
 
 func startNode(t *testing.T, net *mem.Network, id string) (*node.Node, func()) {
 	t.Helper()
+	return startNodeWith(t, net, id, nil)
+}
+
+func startNodeWith(t *testing.T, net *mem.Network, id string, change func(*node.Config)) (*node.Node, func()) {
+	t.Helper()
 	cfg := replica.DefaultConfig()
 	cfg.NodeID, cfg.Incarnation, cfg.Rand, cfg.Table = id, rand.Uint64(), rand.Uint64, command.NewTable()
-	n, err := node.New(node.Config{Replica: cfg, Broker: "b", Transport: net, Log: testLog().With("node", id)})
+	c := node.Config{Replica: cfg, Broker: "b", Transport: net, Log: testLog().With("node", id)}
+	if change != nil {
+		change(&c)
+	}
+	n, err := node.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,6 +137,10 @@ func (n *Node) executeLocal(c *localClient, w *resp.Writer, cmd resp.Command) {
 		w.Error("ERR '" + row.Name + "' is not answered at a node's own endpoint")
 		return
 	}
+	if n.replica.Restoring() {
+		w.Error("LOADING Redis is loading the dataset in memory")
+		return
+	}
 	n.state.stepBeganNs.Store(time.Now().UnixNano()) // the broker is told that we are busy, not dead
 	defer n.state.stepBeganNs.Store(0)
 	w.Raw(n.replica.ReadLocal(n.cfg.NowMs(), uint8(c.db), uint8(c.proto), cmd.Raw))

@@ -14,6 +14,7 @@ import (
 	"brainer/internal/link"
 	"brainer/internal/wire"
 	"brainer/node/replica"
+	"brainer/node/storage"
 )
 
 // Config is what a Node is made of.
@@ -23,6 +24,11 @@ type Config struct {
 	Transport link.Transport
 	Log       *slog.Logger
 	NowMs     func() int64 // for reads at the node's own endpoint; nil: the system's clock
+	// Storage keeps the copy for the next life; nil: nothing does. The node closes it.
+	Storage storage.Storage
+	Fsync   Fsync
+	// EndWithDisk has the node end when its storage fails; otherwise it goes on without.
+	EndWithDisk bool
 	// Share is how long the node works on a turn before the link's goroutine, which is the broker's then, can do something
 	// else; 0: to the end.
 	Share time.Duration
@@ -46,7 +52,12 @@ type Node struct {
 	own   link.Router // nil without an endpoint
 	state shared
 
-	replica *replica.Replica
+	replica  *replica.Replica
+	keeper   *keeper // nil without a storage
+	changes  []replica.Change
+	held     []heldFrame
+	diskGone bool // the storage has failed, and that was dealt with
+
 	refused string // the last refusal, so that it is logged once
 	cutOff  string // why the last connection did not come about
 	missed  int    // dials in a row that no broker answered
@@ -70,6 +81,9 @@ type shared struct {
 	idsAnswered    atomic.Uint64
 	deadlineMs     atomic.Int64
 	stepBeganNs    atomic.Int64  // 0: idle
+	heldSinceNs    atomic.Int64  // 0: nothing waits to be kept before it is told
+	loadDone       atomic.Int64  // bytes of what was kept, that are loaded
+	loadTotal      atomic.Int64  // 0: nothing is being loaded
 	progress       atomic.Uint64 // entries and reads executed
 	heardNs        atomic.Int64  // the broker's last word on either socket
 	patienceNs     atomic.Int64  // what it may be silent beyond the usual: it takes in what was sent last
@@ -112,6 +126,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Replica.Endpoint = own.Endpoint() // with the port that the system chose
 	}
 	n.cfg.Replica.Progress = &n.state.progress
+	n.cfg.Replica.Keep = cfg.Storage != nil
 	n.replica = replica.New(n.cfg.Replica)
 	return n, nil
 }
@@ -133,28 +148,39 @@ func (n *Node) Endpoint() string {
 
 // Status asks the owner goroutine where the copy stands.
 func (n *Node) Status() (s replica.Status, ok bool) {
-	answer := make(chan replica.Status, 1)
+	ok = n.call(func() { s = n.replica.Status() })
+	return s, ok
+}
+
+// call has the owner goroutine do f; false when it did not come to it in time.
+func (n *Node) call(f func()) bool {
+	done := make(chan struct{})
 	late := time.NewTimer(5 * time.Second)
 	defer late.Stop()
 	select {
-	case n.calls <- func() { answer <- n.replica.Status() }:
+	case n.calls <- func() { f(); close(done) }:
 	case <-late.C:
-		return s, false
+		return false
 	}
-	if d := n.serving.Load(); d != nil {
-		(*d).Kick()
-	}
+	n.kick()
 	select {
-	case s = <-answer:
-		return s, true
+	case <-done:
+		return true
 	case <-late.C:
-		return s, false
+		return false
 	}
 }
 
 // Run serves until ctx ends; then it says goodbye, and waits for a moment to be let go.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.Close()
+	if err := n.restore(ctx); err != nil {
+		if errors.Is(err, errDismissed) {
+			return nil
+		}
+		return err
+	}
+	defer n.endKeeping()
 	for {
 		err := n.session(ctx)
 		var over errSession
@@ -170,6 +196,17 @@ func (n *Node) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+	}
+}
+
+// endKeeping keeps what is left, and that this was a good end.
+func (n *Node) endKeeping() {
+	if n.keeper == nil {
+		return
+	}
+	n.keepChanges()
+	if err := n.keeper.end(); err != nil && !n.diskGone {
+		n.log.Error("the end was not kept", "err", err)
 	}
 }
 
@@ -207,6 +244,7 @@ func (n *Node) session(ctx context.Context) error {
 		return fmt.Errorf("--broker: %w", err)
 	}
 	defer dealer.Close()
+	n.forgetHeld()
 	n.replica.Open(id)
 	if err := n.sayHello(ctx, dealer); err != nil {
 		return err
@@ -245,7 +283,7 @@ func (n *Node) sayHello(ctx context.Context, dealer link.Dealer) error {
 	timer := time.NewTimer(helloWithin)
 	defer timer.Stop()
 	for {
-		err := n.sendAll(dealer)
+		err := n.sendAll(dealer, n.replica.Out)
 		if err == nil {
 			return nil
 		}
@@ -325,6 +363,9 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 				n.log.Warn("the broker did not answer the goodbye")
 				ending = errDismissed
 			default:
+				if ending = n.diskStopped(); ending != nil {
+					break
+				}
 				if ending = n.receive(dealer, began); ending != nil {
 					break
 				}
@@ -334,6 +375,13 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 				}
 				if n.replica.Pump() {
 					ending = n.sendOut(dealer)
+					continue
+				}
+				if n.pumpKept() {
+					continue
+				}
+				var some bool
+				if some, ending = n.release(dealer); some {
 					continue
 				}
 				if len(lost)+len(n.calls) == 0 && !n.localCame.Load() {
@@ -475,15 +523,15 @@ func (n *Node) publish() {
 	s.epoch.Store(epoch)
 }
 
-func (n *Node) sendAll(dealer link.Dealer) error {
+func (n *Node) sendAll(dealer link.Dealer, frames []replica.Frame) error {
 	bytes := 0
-	for _, f := range n.replica.Out {
+	for _, f := range frames {
 		bytes += f.Len()
 	}
 	if bytes > 0 {
 		n.state.patienceNs.Store(int64(bytes) * int64(time.Second) / takenPerS)
 	}
-	for _, f := range n.replica.Out {
+	for _, f := range frames {
 		emit := dealer.SendJoined
 		if len(f.More) > 0 {
 			emit = func(head, body []byte) error {
@@ -498,101 +546,9 @@ func (n *Node) sendAll(dealer link.Dealer) error {
 	return nil
 }
 
-func (n *Node) sendOut(dealer link.Dealer) error {
-	if err := n.sendAll(dealer); err != nil {
+func (n *Node) sendFrames(dealer link.Dealer, frames []replica.Frame) error {
+	if err := n.sendAll(dealer, frames); err != nil {
 		return errSession{"the connection broke", time.Millisecond}
 	}
 	return nil
-}
-
-// beat sends heartbeats until ctx ends, and says when the broker is gone or silent.
-func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost chan<- string) {
-	fail := func(why string) {
-		select {
-		case lost <- why:
-			session.Kick()
-		default:
-		}
-	}
-	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("h", id))
-	if err != nil {
-		fail(err.Error())
-		return
-	}
-	defer dealer.Close()
-	began := time.Now()
-	connected := false
-	ticker := time.NewTicker(beatEvery)
-	defer ticker.Stop()
-	var progress uint64
-	movedNs := began.UnixNano()
-	send := func() bool {
-		if p := n.state.progress.Load(); p != progress {
-			progress, movedNs = p, time.Now().UnixNano()
-		}
-		err := dealer.Send(n.beatFrame(id, movedNs))
-		if err == nil {
-			connected = true
-			return true
-		}
-		if connected || time.Since(began) > helloWithin {
-			fail("the broker is gone")
-			return false
-		}
-		return true
-	}
-	for {
-		if !send() {
-			return
-		}
-		for wait := true; wait; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				wait = false
-			case <-dealer.Ready():
-			}
-			for {
-				frame, err := dealer.Recv()
-				if err != nil {
-					break
-				}
-				n.state.heardNs.Store(time.Now().UnixNano())
-				if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == id {
-					fail("the broker ended the session")
-					return
-				}
-			}
-			if !connected {
-				break
-			}
-		}
-		if !connected {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-		if time.Since(time.Unix(0, n.state.heardNs.Load())) > brokerSilent+time.Duration(n.state.patienceNs.Load()) {
-			fail("the broker is silent")
-			return
-		}
-	}
-}
-
-// beatFrame is a node's heartbeat. movedNs is when the last entry or read was seen to end: a long turn of short commands is no long one.
-func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
-	s := &n.state
-	now := time.Now()
-	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load(),
-		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load()}
-	if began := s.stepBeganNs.Load(); began > 0 {
-		m.BusyMs = uint32((now.UnixNano()-max(began, movedNs))/1e6) + 1
-	}
-	if d := s.deadlineMs.Load(); d > 0 && d <= n.cfg.NowMs() {
-		m.Reclaimable = true
-	}
-	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli(), Version: uint8(s.version.Load())})
 }

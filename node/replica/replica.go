@@ -34,6 +34,8 @@ type Config struct {
 	IDsMax          int // clients whose writes' outcomes are kept
 	SliceElements   int // a read that visits more is executed in slices of so many, with other work in between
 
+	Keep bool // put what must be kept for the next life into Changes
+
 	// Progress, if there is one, counts what is executed, for whoever watches from another goroutine.
 	Progress *atomic.Uint64
 
@@ -58,21 +60,26 @@ func DefaultConfig() Config {
 
 // Fault plants mistakes, so that tests can show that they would be found.
 type Fault struct {
-	ApplyTwice  bool   // a repeated entry is applied again
-	NoGapCheck  bool   // a turn that does not follow is applied all the same
-	IgnoreEpoch bool   // obey any epoch
-	WallClock   bool   // execute at ClockMs instead of the entry's time
-	ClockMs     int64  // "
-	OwnSeed     uint64 // mixed into the entry's seed
-	KeepDataID  bool   // do not draw a new data id with a snapshot
-	SkipChunk   bool   // lose the second chunk of a snapshot
-	LateSnap    bool   // take the snapshot one entry late
-	ForgetIDs   bool   // apply a write again although its id was seen
-	SnapNoIDs   bool   // leave the outcomes out of a snapshot
-	FlipBit     bool   // change a value once, as no entry does
-	StayOld     bool   // do not try the newer version again
-	MapOrder    bool   // execute as if the fields of an HSET came out of a map
-	IDSkewMs    int64  // added to the entry's time before an outcome's deadline is looked at
+	ApplyTwice    bool   // a repeated entry is applied again
+	NoGapCheck    bool   // a turn that does not follow is applied all the same
+	IgnoreEpoch   bool   // obey any epoch
+	WallClock     bool   // execute at ClockMs instead of the entry's time
+	ClockMs       int64  // "
+	OwnSeed       uint64 // mixed into the entry's seed
+	KeepDataID    bool   // do not draw a new data id with a snapshot
+	SkipChunk     bool   // lose the second chunk of a snapshot
+	LateSnap      bool   // take the snapshot one entry late
+	ForgetIDs     bool   // apply a write again although its id was seen
+	SnapNoIDs     bool   // leave the outcomes out of a snapshot
+	FlipBit       bool   // change a value once, as no entry does
+	StayOld       bool   // do not try the newer version again
+	SkipEntry     bool   // do not apply the third entry of what was kept
+	TrustUnclean  bool   // keep the data id although what was kept may lack what was acknowledged
+	ForgetPromise bool   // do not keep what was promised
+	SameName      bool   // keep a snapshot under the data id of the copy before
+	ForgetTTL     bool   // keep no deadlines in snapshots
+	MapOrder      bool   // execute as if the fields of an HSET came out of a map
+	IDSkewMs      int64  // added to the entry's time before an outcome's deadline is looked at
 }
 
 // Replica is one copy. Not safe for concurrent use.
@@ -82,6 +89,7 @@ type Replica struct {
 	ctx command.Ctx
 
 	dataID    uint64
+	was       uint64 // the data id of the copy that was kept, of which this is what is left
 	clusterID uint64
 	pos       wire.Position
 	digest    uint64
@@ -115,6 +123,9 @@ type Replica struct {
 
 	sliced    bool // Pump's last was for a long read
 	laterFrom int  // Ctx.LaterFrom of what is being executed
+
+	keeping keeping
+	restore *restoring // while what was kept is being taken
 
 	faults    uint64 // panics in commands
 	lateSnap  uint64 // Fault.LateSnap: the snapshot that waits for an entry
@@ -168,6 +179,7 @@ func (r *Replica) clear() {
 		Flushed: r.watches.flushed,
 		Swapped: func(a, b int) { r.watches.swapped(r.ks, a, b, r.ctx.NowMs) },
 	})
+	r.keeping.sameName, r.was = r.dataID, 0
 	if !r.cfg.Fault.KeepDataID || r.dataID == 0 {
 		r.dataID = r.cfg.Rand() | 1
 	}
@@ -178,6 +190,7 @@ func (r *Replica) clear() {
 	r.ring = ring{}
 	r.turn = turnState{}
 	r.laters, r.donations = nil, nil
+	r.abandonSnapshot()
 }
 
 // Open begins a session; the frame it puts out says hello.
@@ -318,6 +331,7 @@ func (r *Replica) promise(epoch uint64, m wire.Prepare) {
 		return
 	}
 	r.promised, r.brokerRun, r.number = epoch, m.BrokerRun, m.Number
+	r.keepPromise()
 	r.turn = turnState{}
 	r.closeLaters()
 	r.closeDonations()
@@ -421,11 +435,12 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	}
 	reply := r.replies.keep(r.reply.B)
 	r.ring.append(era, index, encoded, reply)
+	r.keepEntry(encoded)
 	if r.lateSnap != 0 {
 		r.beginDonation(r.lateSnap, r.lateParts)
 		r.lateSnap = 0
 	}
-	if r.cfg.OnApply != nil {
+	if r.cfg.OnApply != nil && r.restore == nil {
 		r.cfg.OnApply(r.pos, r.digest)
 	}
 	return reply
@@ -517,7 +532,7 @@ type Status struct {
 // Status returns it.
 func (r *Replica) Status() Status {
 	s := Status{NodeID: r.cfg.NodeID, DataID: r.dataID, ClusterID: r.clusterID, Position: r.pos, Digest: r.digest,
-		Safe: r.safe, Epoch: r.promised, InSync: r.inSync, Loading: r.load != nil,
+		Safe: r.safe, Epoch: r.promised, InSync: r.inSync, Loading: r.load != nil || r.restore != nil,
 		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.usedBytes(), Faults: r.faults,
 		EntriesApplied: r.entries, Reads: r.reads, IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered}
 	if r.load != nil {

@@ -37,6 +37,10 @@ func (r *Replica) beginDonation(id uint64, parts bool) {
 	if parts {
 		partBytes = r.cfg.PartBytes
 	}
+	r.donations = append(r.donations, r.newDonation(id, partBytes))
+}
+
+func (r *Replica) newDonation(id uint64, partBytes int) *donation {
 	d := &donation{id: id, snap: r.ks.BeginSnapshot(partBytes), digest: r.digest, upTo: min(r.cfg.ChunkCredit, firstCredit)}
 	d.total, d.bytes = uint64(d.snap.TotalKeys()), uint64(d.snap.BytesEstimate())
 	for _, t := range r.watches.list() {
@@ -48,7 +52,7 @@ func (r *Replica) beginDonation(id uint64, parts bool) {
 	if !r.cfg.Fault.SnapNoIDs {
 		d.ids = r.ids.list() // outcomes are not changed, only replaced
 	}
-	r.donations = append(r.donations, d)
+	return d
 }
 
 // Pump does a piece of what waits for a pause: a slice of a long read and, in turn, a chunk for a
@@ -72,10 +76,28 @@ func (r *Replica) maybeChunk() bool {
 }
 
 func (r *Replica) putChunk(d *donation) {
+	m, full, bytes := r.nextChunk(d)
+	b := m.Records
+	if len(full) == 0 {
+		r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
+	} else {
+		h := r.header()
+		h.Type = wire.TChunk
+		f := Frame{Bytes: wire.Finish(m.AppendHead(wire.Begin(nil), bytes+len(b)), h), More: append(full, b)}
+		r.Out = append(r.Out, f)
+	}
+	if m.Last {
+		r.endDonation(d)
+	}
+}
+
+// nextChunk takes the next records. m.Records are the last of them; before these come the pieces in full, so many bytes.
+func (r *Replica) nextChunk(d *donation) (m wire.Chunk, full [][]byte, bytes int) {
 	b := make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8)
-	var full [][]byte // pieces of the chunk that precede b
-	bytes := 0        // in them
 	d.keys = d.keys || d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
+		if r.cfg.Fault.ForgetTTL {
+			rec.DeadlineMs = 0
+		}
 		if len(rec.Value) < r.cfg.TailBytes || rec.Whole > 0 {
 			b = appendRecord(b, &rec)
 			return
@@ -97,20 +119,10 @@ func (r *Replica) putChunk(d *donation) {
 			b = append(b, p...)
 		}
 	}
-	m := wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: uint64(d.snap.KeysDone()),
+	m = wire.Chunk{SnapID: d.id, Number: d.number, Last: done, Digest: d.digest, KeysDone: uint64(d.snap.KeysDone()),
 		KeysTotal: d.total, BytesTotal: d.bytes, Records: b}
 	d.number++
-	if len(full) == 0 {
-		r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
-	} else {
-		h := r.header()
-		h.Type = wire.TChunk
-		f := Frame{Bytes: wire.Finish(m.AppendHead(wire.Begin(nil), bytes+len(b)), h), More: append(full, b)}
-		r.Out = append(r.Out, f)
-	}
-	if done {
-		r.endDonation(d)
-	}
+	return m, full, bytes
 }
 
 func (r *Replica) endDonation(d *donation) {
@@ -167,6 +179,7 @@ func (r *Replica) beginLoad(m wire.Load) {
 		}
 		r.clusterID = m.ClusterID
 		r.ks.SetSeed(m.ClusterID) // a secret of the cluster, and the same on every copy
+		r.keepBeginning()
 		return
 	}
 	r.closeLaters()
@@ -174,6 +187,7 @@ func (r *Replica) beginLoad(m wire.Load) {
 	r.clear()
 	r.ks.SetSeed(m.ClusterID)
 	r.load = &load{id: m.SnapID, cluster: m.ClusterID, position: m.Position}
+	r.keepLoad(r.load)
 }
 
 // loadChunk takes the next chunk; with the last one the replica stands at the snapshot's position.
@@ -199,12 +213,14 @@ func (r *Replica) loadChunk(m wire.Chunk) {
 	}
 	l.bytes += uint64(len(m.Records))
 	l.keys, l.keysTotal = m.KeysDone, m.KeysTotal
+	r.keepChunk(m.Records)
 	if !m.Last {
 		r.put(wire.Credit{SnapID: l.id, UpTo: l.number + r.cfg.ChunkCredit}.Append(nil, r.header()))
 		return
 	}
 	r.load = nil
 	r.pos, r.clusterID, r.digest = l.position, l.cluster, m.Digest
+	r.keepSnapshotEnd(m.Digest)
 	r.report(l.id)
 }
 

@@ -1,0 +1,103 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"brainer/internal/link"
+	"brainer/internal/wire"
+)
+
+// beat sends heartbeats until ctx ends, and says when the broker is gone or silent.
+func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost chan<- string) {
+	fail := func(why string) {
+		select {
+		case lost <- why:
+			session.Kick()
+		default:
+		}
+	}
+	dealer, err := n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("h", id))
+	if err != nil {
+		fail(err.Error())
+		return
+	}
+	defer dealer.Close()
+	began := time.Now()
+	connected := false
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	var progress uint64
+	movedNs := began.UnixNano()
+	send := func() bool {
+		if p := n.state.progress.Load(); p != progress {
+			progress, movedNs = p, time.Now().UnixNano()
+		}
+		err := dealer.Send(n.beatFrame(id, movedNs))
+		if err == nil {
+			connected = true
+			return true
+		}
+		if connected || time.Since(began) > helloWithin {
+			fail("the broker is gone")
+			return false
+		}
+		return true
+	}
+	for {
+		if !send() {
+			return
+		}
+		for wait := true; wait; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				wait = false
+			case <-dealer.Ready():
+			}
+			for {
+				frame, err := dealer.Recv()
+				if err != nil {
+					break
+				}
+				n.state.heardNs.Store(time.Now().UnixNano())
+				if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == id {
+					fail("the broker ended the session")
+					return
+				}
+			}
+			if !connected {
+				break
+			}
+		}
+		if !connected {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+		if time.Since(time.Unix(0, n.state.heardNs.Load())) > brokerSilent+time.Duration(n.state.patienceNs.Load()) {
+			fail("the broker is silent")
+			return
+		}
+	}
+}
+
+// beatFrame is a node's heartbeat. movedNs is when the last entry or read was seen to end: a long turn of short commands is no long one.
+func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
+	s := &n.state
+	now := time.Now()
+	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load(),
+		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load()}
+	if began := s.stepBeganNs.Load(); began > 0 {
+		m.BusyMs = uint32((now.UnixNano()-max(began, movedNs))/1e6) + 1
+	} else if since := s.heldSinceNs.Load(); since > 0 {
+		m.BusyMs = uint32((now.UnixNano()-since)/1e6) + 1 // the disk is
+	}
+	if d := s.deadlineMs.Load(); d > 0 && d <= n.cfg.NowMs() {
+		m.Reclaimable = true
+	}
+	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli(), Version: uint8(s.version.Load())})
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"bytes"
+	"time"
+
+	"brainer/internal/link"
+	"brainer/node/replica"
+)
+
+// heldFrame waits until all is kept that was put before it: with Fsync.Always nothing is told before that.
+type heldFrame struct {
+	frame replica.Frame
+	mark  uint64
+}
+
+// keepChanges gives the storage what has come about, and has the log replaced when it has grown too long.
+func (n *Node) keepChanges() {
+	k := n.keeper
+	if k == nil {
+		return
+	}
+	for {
+		n.changes = n.replica.TakeChanges(n.changes)
+		if len(n.changes) == 0 {
+			return
+		}
+		k.enqueue(n.changes)
+		if k.wantsSnapshot() && n.replica.KeepSnapshot() {
+			n.log.Info("the log is being replaced by a snapshot", "node", n.cfg.Replica.NodeID)
+		}
+	}
+}
+
+// sendOut sends what the replica has put out, once it may be told.
+func (n *Node) sendOut(dealer link.Dealer) error {
+	n.keepChanges()
+	if len(n.held) > 0 {
+		if _, err := n.release(dealer); err != nil {
+			return err
+		}
+	}
+	if n.keeper != nil && len(n.replica.Out) > 0 {
+		if mark := n.keeper.mark(); mark > 0 || len(n.held) > 0 {
+			n.hold(max(mark, n.heldMark()))
+			return nil
+		}
+	}
+	return n.sendFrames(dealer, n.replica.Out)
+}
+
+func (n *Node) heldMark() uint64 {
+	if len(n.held) == 0 {
+		return 0
+	}
+	return n.held[len(n.held)-1].mark
+}
+
+// hold copies what was put out, for later.
+func (n *Node) hold(mark uint64) {
+	if len(n.held) == 0 {
+		n.state.heldSinceNs.Store(time.Now().UnixNano())
+	}
+	for _, f := range n.replica.Out {
+		c := replica.Frame{Bytes: bytes.Clone(f.Bytes)}
+		for _, more := range f.More {
+			c.More = append(c.More, bytes.Clone(more))
+		}
+		n.held = append(n.held, heldFrame{c, mark})
+	}
+}
+
+// release sends what may be told by now, and says whether there was something. If not, the owner is kicked when there is.
+func (n *Node) release(dealer link.Dealer) (some bool, err error) {
+	if len(n.held) == 0 {
+		return false, nil
+	}
+	upTo := n.keeper.keptUpTo(n.held[0].mark)
+	k := 0
+	for k < len(n.held) && n.held[k].mark <= upTo {
+		if err := n.sendFrames(dealer, []replica.Frame{n.held[k].frame}); err != nil {
+			return true, err
+		}
+		k++
+	}
+	if k == 0 {
+		return false, nil
+	}
+	clear(n.held[:k])
+	n.held = n.held[k:]
+	if len(n.held) == 0 {
+		n.forgetHeld()
+	} else {
+		n.state.heldSinceNs.Store(time.Now().UnixNano())
+	}
+	return true, nil
+}
+
+// forgetHeld drops what was held for a session that is over.
+func (n *Node) forgetHeld() {
+	n.held = nil
+	n.state.heldSinceNs.Store(0)
+}
+
+// pumpKept adds a piece to the snapshot that is being kept, if there is one and room for it.
+func (n *Node) pumpKept() bool {
+	if n.keeper == nil || !n.replica.KeepsSnapshot() || !n.keeper.room() {
+		return false
+	}
+	n.replica.PumpKept()
+	n.keepChanges()
+	return true
+}
+
+// diskStopped looks whether the storage has failed since, and returns the error that ends the node if it is to end then.
+func (n *Node) diskStopped() error {
+	if n.keeper == nil || n.diskGone {
+		return nil
+	}
+	err := n.keeper.stopped()
+	if err == nil {
+		return nil
+	}
+	n.diskGone = true
+	n.replica.StopKeeping()
+	if n.cfg.EndWithDisk {
+		return err
+	}
+	return nil
+}
+
+// Snapshot has the log replaced by a snapshot of the state as it is now, while the node goes on. It says whether one was begun.
+func (n *Node) Snapshot() bool {
+	began := false
+	return n.call(func() {
+		if n.keeper != nil && !n.diskGone && n.replica.KeepSnapshot() {
+			n.keepChanges()
+			began = true
+		}
+	}) && began
+}

@@ -91,8 +91,11 @@ func WithTLS(config *tls.Config) Option { return func(c *Client) { c.tls = confi
 // inproc endpoints are found only on the broker's own.
 func WithTransport(t link.Transport) Option { return func(c *Client) { c.transport = t } }
 
+// Endpoint is where it connects to, without a password.
+func (c *Client) Endpoint() string { return c.endpoint.String() }
+
 // Connect connects to a broker, or to a node's own endpoint (which answers reads of its copy).
-// Endpoints are ipc://PATH, tcp://HOST:PORT and redis://[:PASSWORD@]HOST[:PORT][/DB] or the same
+// Endpoints are ipc://PATH, tcp://HOST:PORT and redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or the same
 // with rediss://.
 func Connect(endpoint string, options ...Option) (*Client, error) {
 	return ConnectContext(context.Background(), endpoint, options...)
@@ -328,7 +331,10 @@ func (c *Client) connect(ctx context.Context) error {
 		return err
 	}
 	c.stream = s
-	if c.password != "" {
+	switch {
+	case c.password != "" && c.endpoint.user != "":
+		err = c.prepare(ctx, "AUTH", c.endpoint.user, c.password)
+	case c.password != "":
 		err = c.prepare(ctx, "AUTH", c.password)
 	}
 	if err == nil && c.db != 0 {

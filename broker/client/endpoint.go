@@ -18,6 +18,7 @@ import (
 type endpoint struct {
 	scheme   string // ipc, tcp, inproc, redis or rediss
 	address  string // a path; HOST:PORT; a name
+	user     string
 	password string
 	db       int
 }
@@ -54,6 +55,7 @@ func parseRedisURL(s string) (endpoint, error) {
 	if u.Port() == "" {
 		e.address = net.JoinHostPort(u.Hostname(), "6379")
 	}
+	e.user = u.User.Username()
 	e.password, _ = u.User.Password()
 	if db := strings.Trim(u.Path, "/"); db != "" {
 		if e.db, err = strconv.Atoi(db); err != nil {

@@ -90,7 +90,7 @@ func newCommand(out io.Writer) *cobra.Command {
 	root.Flags().BoolP("help", "h", false, "this help")
 	root.Flags().BoolP("version", "v", false, "the version")
 	root.Flags().SetInterspersed(false)
-	root.AddCommand(c.setCommand(), c.getCommand(), c.removeCommand(), c.statusCommand(), c.recoverCommand(), c.forgetCommand(), c.verifyCommand(), c.snapshotCommand(), c.keygenCommand())
+	root.AddCommand(c.setCommand(), c.getCommand(), c.removeCommand(), c.statusCommand(), c.recoverCommand(), c.forgetCommand(), c.verifyCommand(), c.snapshotCommand(), c.importCommand(), c.exportCommand(), c.keygenCommand())
 	config.Bind(root)
 	return root
 }

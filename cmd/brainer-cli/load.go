@@ -87,7 +87,7 @@ func (c *cli) checkSnapshot(ctx context.Context, f *os.File) (size int64, err er
 		return 0, err
 	}
 	defer r.Close()
-	bar := c.progress("checking", 0)
+	bar := c.progress("checking")
 	defer bar.end()
 	b := make([]byte, 256<<10)
 	for ctx.Err() == nil {
@@ -127,7 +127,7 @@ func (c *cli) loadSnapshot(ctx context.Context, conn *client.Client, how *onto, 
 	if err := how.prepare(ctx, conn); err != nil {
 		return err
 	}
-	bar := c.progress("loading", size)
+	bar := c.progress("loading")
 	defer bar.end()
 	commands, err := pipeCommands(ctx, conn, r, func(commands, bytes int64) { bar.at(bytes, size, fmt.Sprintf("%d commands", commands)) })
 	if err == nil && uint64(commands) != r.Tail.Commands {

@@ -14,20 +14,23 @@ const progressEvery = 5 * time.Second
 type progress struct {
 	to    io.Writer
 	what  string
+	keys  bool // what is counted: keys instead of bytes
 	bar   *progressbar.ProgressBar
 	since time.Time // the last line
 }
 
-func (c *cli) progress(what string, bytes int64) *progress {
-	p := &progress{to: c.err, what: what, since: time.Now()}
+func (c *cli) progress(what string) *progress { return c.progressOf(what, false) }
+
+func (c *cli) progressOf(what string, keys bool) *progress {
+	p := &progress{to: c.err, what: what, keys: keys, since: time.Now()}
 	if c.pretty() {
-		p.bar = progressbar.NewOptions64(max(bytes, -1), progressbar.OptionSetWriter(c.err), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+		p.bar = progressbar.NewOptions64(-1, progressbar.OptionSetWriter(c.err), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowBytes(!keys), progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	}
 	return p
 }
 
-// at tells how many bytes are done, of how many (0: unknown), and what else there is to say.
+// at tells how much is done, of how much (0: unknown), and what else there is to say.
 func (p *progress) at(done, total int64, more string) {
 	switch {
 	case p.bar != nil:
@@ -40,9 +43,9 @@ func (p *progress) at(done, total int64, more string) {
 		p.since = time.Now()
 		of := ""
 		if total > 0 {
-			of = " of " + formatBytes(total)
+			of = " of " + p.amount(total)
 		}
-		fmt.Fprintf(p.to, "brainer-cli: %s: %s%s, %s\n", p.what, formatBytes(done), of, more)
+		fmt.Fprintf(p.to, "brainer-cli: %s: %s%s %s\n", p.what, p.amount(done), of, more)
 	}
 }
 
@@ -50,6 +53,13 @@ func (p *progress) end() {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
+}
+
+func (p *progress) amount(n int64) string {
+	if p.keys {
+		return fmt.Sprintf("%d keys", n)
+	}
+	return formatBytes(n)
 }
 
 func formatBytes(n int64) string {

@@ -31,6 +31,14 @@ func (s *security) flags(f *pflag.FlagSet) {
 }
 
 func (s *security) options() ([]client.Option, error) {
+	config, err := s.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return []client.Option{client.WithKeys(s.curveKey, s.curveServerKey), client.WithTLS(config)}, nil
+}
+
+func (s *security) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.sni, InsecureSkipVerify: s.insecure}
 	if s.caCert != "" {
 		pem, err := os.ReadFile(s.caCert)
@@ -52,5 +60,5 @@ func (s *security) options() ([]client.Option, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return []client.Option{client.WithKeys(s.curveKey, s.curveServerKey), client.WithTLS(config)}, nil
+	return config, nil
 }

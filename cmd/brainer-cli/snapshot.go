@@ -54,7 +54,7 @@ func (c *cli) saveSnapshot(ctx context.Context, conn *client.Client, path string
 	begun := time.Now()
 	var file *snapfile.File
 	var bytes int64
-	last, err := c.readSnapshot(ctx, conn, "saving", func(p *op.SnapshotPart, first bool) (err error) {
+	last, err := c.readSnapshot(ctx, conn, "saving", snapshotAttempts, func(p *op.SnapshotPart, first bool) (err error) {
 		if first {
 			if file != nil {
 				_ = file.Abandon()
@@ -91,8 +91,8 @@ func snapshotHead(p *op.SnapshotPart) snapfile.Head {
 const snapshotAttempts = 3
 
 // readSnapshot has each part of a snapshot taken; first says that it begins, or begins again.
-func (c *cli) readSnapshot(ctx context.Context, conn *client.Client, what string, take func(p *op.SnapshotPart, first bool) error) (last *op.SnapshotPart, err error) {
-	bar := c.progress(what, 0)
+func (c *cli) readSnapshot(ctx context.Context, conn *client.Client, what string, attemptsMax int, take func(p *op.SnapshotPart, first bool) error) (last *op.SnapshotPart, err error) {
+	bar := c.progress(what)
 	defer bar.end()
 	step, attempts := "BEGIN", 1
 	for {
@@ -102,7 +102,7 @@ func (c *cli) readSnapshot(ctx context.Context, conn *client.Client, what string
 		case errors.As(err, &refused) && refused.Error() == op.ErrSnapshotLate.Error():
 			step = "NEXT"
 			continue
-		case errors.As(err, &refused) && strings.HasPrefix(refused.Error(), "ERR the snapshot was given up") && attempts < snapshotAttempts:
+		case errors.As(err, &refused) && strings.HasPrefix(refused.Error(), "ERR the snapshot was given up") && attempts < attemptsMax:
 			attempts++
 			fmt.Fprintf(c.err, "brainer-cli: %s; beginning again\n", refused)
 			step = "BEGIN"

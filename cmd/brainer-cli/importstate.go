@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"brainer/broker/client"
+)
+
+// importKey is where the target keeps how far an import has come, in database 0 and until it is done: so it is where the data is,
+// and what is said of the data is as safe as the data.
+const importKey = "brainer:import"
+
+// importState is how far an import has come.
+type importState struct {
+	Source string `json:"source"`
+	Run    string `json:"run"` // of the source's process, or of its history: without it the rest means nothing
+
+	// Of an import by SCAN.
+	DB     int    `json:"db"`
+	Cursor uint64 `json:"cursor"`
+
+	// Of one that follows: bytes of the source's stream that are applied; below 0 while the keys are being loaded.
+	Offset int64 `json:"offset,omitempty"`
+}
+
+func (s importState) encode() string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // of strings and numbers
+	}
+	return string(b)
+}
+
+// loadImportState returns what the target knows of an import, nil when there is none.
+func loadImportState(ctx context.Context, conn *client.Client) (*importState, error) {
+	if _, err := conn.DoContext(ctx, "SELECT", "0"); err != nil {
+		return nil, err
+	}
+	text, found, err := conn.GetContext(ctx, importKey)
+	if err != nil || !found {
+		return nil, err
+	}
+	var s importState
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, failure{fmt.Errorf("key %s of the target has something else than the state of an import: --restart removes it", importKey)}
+	}
+	return &s, nil
+}
+
+// beginImport prepares the target, unless an import of the same source is to go on; then it returns how far that has come.
+func (f *importFlags) beginImport(ctx context.Context, conn *client.Client, source, run string) (*importState, error) {
+	state, err := loadImportState(ctx, conn)
+	if f.restart && (err == nil || state == nil) {
+		_, err = conn.DoContext(ctx, "DEL", importKey)
+		state = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if state != nil && state.Source != source {
+		return nil, failure{fmt.Errorf("an import from %s has not come to its end: end that one, or --restart forgets it", state.Source)}
+	}
+	if state != nil && state.Run == run {
+		return state, nil
+	}
+	if state == nil { // otherwise what is there is of an import that came to nothing, and is overwritten
+		if err := f.onto.prepare(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	fresh := importState{Source: source, Run: run, Offset: -1}
+	return &fresh, saveImportState(ctx, conn, fresh)
+}
+
+func saveImportState(ctx context.Context, conn *client.Client, s importState) error {
+	_, err := conn.DoContext(ctx, "SET", importKey, s.encode())
+	return err
+}
+
+func endImport(ctx context.Context, conn *client.Client) error {
+	if _, err := conn.DoContext(ctx, "SELECT", "0"); err != nil {
+		return err
+	}
+	_, err := conn.DoContext(ctx, "DEL", importKey)
+	return err
+}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"brainer/internal/rawio"
 )
 
 // sock is a TCP connection outside Go's poller. While it is looped its Read and Write do not wait, and
@@ -56,7 +58,7 @@ func (s *sock) Read(p []byte) (int, error) {
 		if !s.looped && s.readBy.passed() {
 			return 0, os.ErrDeadlineExceeded
 		}
-		n, errno := rawRead(s.fd, p)
+		n, errno := rawio.Read(s.fd, p)
 		switch {
 		case errno == 0 && n == 0 && len(p) > 0:
 			return 0, io.EOF
@@ -80,7 +82,7 @@ func (s *sock) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	for done := 0; ; {
-		n, errno := rawWrite(s.fd, p[done:])
+		n, errno := rawio.Write(s.fd, p[done:])
 		if errno == 0 {
 			if done += n; done == len(p) {
 				return done, nil

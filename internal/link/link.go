@@ -17,6 +17,9 @@ var (
 	ErrClosed = errors.New("link: closed")
 )
 
+// MessageBytesMax is the largest message of a transport that was not told another.
+const MessageBytesMax = 64 << 20
+
 // Waiter is how an owner may wait that has nothing else to wait for.
 type Waiter interface {
 	// Serve calls step at once, and again whenever Recv may have something after it said ErrAgain,

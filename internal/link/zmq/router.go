@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"brainer/internal/link"
+	"brainer/internal/link/ipc"
 
 	zmq4 "github.com/pebbe/zmq4"
 )
@@ -13,7 +14,7 @@ const peersMax = 16384
 
 type router struct {
 	*socket
-	guard *ipcGuard
+	guard *ipc.Guard
 	gate  *gate             // nil: whoever reaches the endpoint may send
 	peers map[string]string // interned, so that receiving from a known peer allocates no string
 }
@@ -95,6 +96,6 @@ func (r *router) Close() error {
 		return nil
 	}
 	err := r.close()
-	r.guard.release()
+	r.guard.Release()
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"brainer/internal/bell"
 	"brainer/internal/link"
@@ -27,7 +26,7 @@ type socket struct {
 	tr       *Transport
 	soc      *zmq4.Socket
 	endpoint string
-	ready    chan struct{}
+	*bell.Owner
 
 	quiet    bool // nothing to receive, and ZMQ_FD will tell when there is
 	writable bool // what the owner knows of POLLOUT; on a dealer: whether the connection stands
@@ -35,12 +34,6 @@ type socket struct {
 	inUse    atomic.Bool
 	joined   []byte // reused by join
 	receiver receiver
-
-	bell    bell.Bell
-	zfd     int           // ZMQ_FD
-	next    time.Duration // NextWait
-	alarm   *time.Timer   // kicks, where there is no lingering
-	watched chan struct{} // closed when the watcher has ended; nil before the first Ready
 }
 
 // enter catches two goroutines in one socket here, where it is a message and not broken memory in C.
@@ -52,70 +45,15 @@ func (s *socket) enter() {
 
 func (s *socket) leave() { s.inUse.Store(false) }
 
-// watch starts the watcher; it ends when close closes the bell. It costs a parked goroutine, no thread.
-func (s *socket) watch() {
-	s.watched = make(chan struct{})
-	if s.bell.Open(false, s.zfd) != nil {
-		close(s.watched) // out of descriptors; the owner's looks find what there is
-		return
-	}
-	go func() {
-		defer close(s.watched)
-		s.bell.Watch(s.signal)
-	}()
-}
-
-// Serve has the owner wait for ZMQ_FD itself.
-func (s *socket) Serve(step func() bool, beside ...int) error {
-	if err := s.bell.Open(s.tr.opts.Linger > 0, append(beside, s.zfd)...); err != nil {
-		return err
-	}
-	defer func() {
-		if s.alarm != nil {
-			s.alarm.Stop()
-		}
-	}()
-	return s.bell.Serve(s.linger, step)
-}
-
-func (s *socket) NextWait(d time.Duration) { s.next = d }
-
-// linger is how the next wait begins.
-func (s *socket) linger() (d time.Duration, again bool) {
-	most := s.tr.opts.Linger
-	d, s.next = s.next, 0
-	switch {
-	case d < 0:
-		return 0, false
-	case d == 0:
-		return most, false
-	case d <= most:
-		return d, true
-	case s.alarm == nil:
-		s.alarm = time.AfterFunc(d, s.Kick)
-	default:
-		s.alarm.Reset(d)
-	}
-	return 0, false
-}
-
-// Kick ends the wait in Serve.
-func (s *socket) Kick() { s.bell.Ring() }
-
 // findFD asks libzmq for the descriptor that says when there is something to do.
-func (s *socket) findFD() (err error) {
+func (s *socket) findFD() error {
 	keepMemory() // each time is as good as once
-	if s.zfd, err = s.soc.GetFd(); err != nil {
+	fd, err := s.soc.GetFd()
+	if err != nil {
 		return fmt.Errorf("get ZMQ_FD: %w", err)
 	}
+	s.WaitsFor(fd)
 	return nil
-}
-
-func (s *socket) signal() {
-	select {
-	case s.ready <- struct{}{}:
-	default:
-	}
 }
 
 // Ready is asked for anew before each wait: it looks once when the last call was not a Recv that
@@ -124,14 +62,14 @@ func (s *socket) signal() {
 func (s *socket) Ready() <-chan struct{} {
 	s.enter()
 	defer s.leave()
-	if s.watched == nil && !s.closed {
-		s.watch()
+	if s.closed {
+		return s.Signals()
 	}
-	if s.quiet || s.closed {
-		return s.ready
+	s.Watch()
+	if !s.quiet {
+		s.look()
 	}
-	s.look()
-	return s.ready
+	return s.Signals()
 }
 
 // look brings quiet and writable up to date, and signals what the owner does not know.
@@ -140,7 +78,7 @@ func (s *socket) look() {
 	writable := events&zmq4.POLLOUT != 0
 	s.quiet = err == nil && events&zmq4.POLLIN == 0
 	if !s.quiet || writable != s.writable {
-		s.signal()
+		s.Signal()
 	}
 	s.writable = writable
 }
@@ -216,10 +154,7 @@ func (s *socket) checkSize(body []byte) error {
 func (s *socket) close() error {
 	s.closed = true
 	var errs []error
-	errs = append(errs, s.bell.Close())
-	if s.watched != nil {
-		<-s.watched
-	}
+	errs = append(errs, s.Owner.Close())
 	s.receiver.close()
 	errs = append(errs, s.soc.Close())
 	s.tr.linkClosed()

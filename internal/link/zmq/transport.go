@@ -28,14 +28,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"brainer/internal/bell"
 	"brainer/internal/curve"
 	"brainer/internal/link"
+	"brainer/internal/link/ipc"
 
 	zmq4 "github.com/pebbe/zmq4"
 )
-
-// MaxMsgBytesDefault is the largest body when Options names none.
-const MaxMsgBytesDefault = 64 << 20
 
 const (
 	handshakeMax = 3 * time.Second // unauthenticated connections hold descriptors no longer
@@ -47,15 +46,12 @@ const (
 
 // Options hold for every link of a Transport. The zero value is usable.
 type Options struct {
-	MaxMsgBytes int64 // largest body, both ways; a peer that sends a larger one is disconnected
+	MaxMsgBytes int64 // largest body, both ways, link.MessageBytesMax when 0; a peer that sends a larger one is disconnected
 	IOThreads   int   // libzmq's, 1 when 0
 
 	// Curve secures tcp endpoints; nil: they are open to everybody.
-	Curve *curve.Config
-	// Linger is how long an owner in Serve stays in a system call of its own before it parks in Go's
-	// poller: waking it then costs no work of Go's scheduler. It keeps a processor of GOMAXPROCS
-	// meanwhile, though no time of it: give it one more than the others need. 0: it parks at once.
-	Linger time.Duration
+	Curve  *curve.Config
+	Linger time.Duration // of a link's owner in Serve, see bell.Owner
 }
 
 // Transport makes links in a ZeroMQ context of its own; inproc endpoints are visible inside it only.
@@ -78,7 +74,7 @@ var _ link.Transport = (*Transport)(nil)
 // New makes a transport; its threads start with the first link.
 func New(opts Options) (*Transport, error) {
 	if opts.MaxMsgBytes == 0 {
-		opts.MaxMsgBytes = MaxMsgBytesDefault
+		opts.MaxMsgBytes = link.MessageBytesMax
 	}
 	if opts.IOThreads == 0 {
 		opts.IOThreads = 1
@@ -107,10 +103,10 @@ func (t *Transport) Bind(endpoint string) (link.Router, error) {
 }
 
 func (t *Transport) bind(endpoint string) (*router, error) {
-	var guard *ipcGuard
-	if path, ok := ipcPath(endpoint); ok {
+	var guard *ipc.Guard
+	if path, ok := ipc.Path(endpoint); ok {
 		var err error
-		if guard, err = guardIPC(path); err != nil {
+		if guard, err = ipc.Take(path); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +123,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 			err = t.countFailures(s)
 		}
 		if err == nil {
-			err = guard.bind(func() error { return bindError(s.soc.Bind(endpoint)) })
+			err = guard.Bind(func() error { return bindError(s.soc.Bind(endpoint)) })
 		}
 		if err == nil {
 			s.endpoint, err = s.soc.GetLastEndpoint()
@@ -143,7 +139,7 @@ func (t *Transport) bind(endpoint string) (*router, error) {
 		}
 	}
 	if err != nil {
-		guard.release()
+		guard.Release()
 		return nil, err
 	}
 	return r, nil
@@ -239,7 +235,7 @@ func (t *Transport) newSocket(kind zmq4.Type, endpoint string) (*socket, error) 
 		return nil, err
 	}
 	t.open++
-	return &socket{tr: t, soc: soc, endpoint: endpoint, ready: make(chan struct{}, 1)}, nil
+	return &socket{tr: t, soc: soc, endpoint: endpoint, Owner: bell.NewOwner(t.opts.Linger)}, nil
 }
 
 func (t *Transport) linkClosed() {

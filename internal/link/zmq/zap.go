@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"brainer/internal/bell"
 	"brainer/internal/curve"
 	"brainer/internal/link"
 
@@ -42,7 +43,7 @@ func (a *attendant) stop() {
 	a.stopping.Store(true)
 	a.Kick()
 	<-a.ended
-	_ = a.bell.Close()
+	_ = a.Owner.Close()
 	a.soc.Close()
 }
 
@@ -68,7 +69,7 @@ func (t *Transport) startZAP() error {
 		return err
 	}
 	z := &zap{curve: t.opts.Curve}
-	s := &socket{tr: t, soc: soc, endpoint: zapEndpoint, ready: make(chan struct{}, 1)}
+	s := &socket{tr: t, soc: soc, endpoint: zapEndpoint, Owner: bell.NewOwner(t.opts.Linger)}
 	err = profile(soc.SetLinger(0), soc.SetRcvhwm(0), soc.SetSndhwm(0), soc.Bind(zapEndpoint))
 	if err == nil {
 		z.attendant, err = attend(s, func() error { return z.answer(s) })
@@ -126,7 +127,7 @@ func (t *Transport) countFailures(s *socket) error {
 	if err != nil {
 		return err
 	}
-	ms := &socket{tr: t, soc: m, endpoint: s.endpoint, ready: make(chan struct{}, 1)}
+	ms := &socket{tr: t, soc: m, endpoint: s.endpoint, Owner: bell.NewOwner(t.opts.Linger)}
 	a, err := attend(ms, func() error {
 		event, _, _, err := m.RecvEvent(zmq4.DONTWAIT)
 		if err != nil {

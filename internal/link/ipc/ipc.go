@@ -1,4 +1,5 @@
-package zmq
+// Package ipc guards the paths of ipc:// endpoints.
+package ipc
 
 import (
 	"errors"
@@ -12,26 +13,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const ipcPathMax = 107 // sun_path of Linux, less its final zero
+const pathMax = 107 // sun_path of Linux, less its final zero
 
-// ipcPath returns the file of an ipc endpoint; abstract names and wildcards have none.
-func ipcPath(endpoint string) (string, bool) {
+// Path returns the file of an ipc endpoint; abstract names and wildcards have none.
+func Path(endpoint string) (string, bool) {
 	path, ok := strings.CutPrefix(endpoint, "ipc://")
 	return path, ok && !strings.HasPrefix(path, "@") && path != "*"
 }
 
-// ipcGuard holds the right to bind a path. libzmq unlinks whatever stands there before it binds, so
+// Guard holds the right to bind a path. libzmq unlinks whatever stands there before it binds, so
 // it would steal the path of a living process without a word.
-type ipcGuard struct {
+type Guard struct {
 	path string
 	lock *os.File
 }
 
-// guardIPC takes the lock beside path. The kernel frees it when its holder dies; the socket file
+// Take takes the lock beside path. The kernel frees it when its holder dies; the socket file
 // that such a holder leaves behind is replaced.
-func guardIPC(path string) (*ipcGuard, error) {
-	if len(path) > ipcPathMax {
-		return nil, fmt.Errorf("the path has %d bytes, more than the %d of a socket path", len(path), ipcPathMax)
+func Take(path string) (*Guard, error) {
+	if len(path) > pathMax {
+		return nil, fmt.Errorf("the path has %d bytes, more than the %d of a socket path", len(path), pathMax)
 	}
 	if err := checkDirectory(filepath.Dir(path)); err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func guardIPC(path string) (*ipcGuard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &ipcGuard{path: path, lock: lock}
+	g := &Guard{path: path, lock: lock}
 	if err := checkStale(path); err != nil {
 		g.unlock()
 		return nil, err
@@ -48,8 +49,8 @@ func guardIPC(path string) (*ipcGuard, error) {
 	return g, nil
 }
 
-// bind runs f so that the socket file which it makes is never open to others.
-func (g *ipcGuard) bind(f func() error) error {
+// Bind runs f so that the socket file which it makes is never open to others.
+func (g *Guard) Bind(f func() error) error {
 	if g == nil {
 		return f()
 	}
@@ -62,8 +63,8 @@ func (g *ipcGuard) bind(f func() error) error {
 	return os.Chmod(g.path, 0o600)
 }
 
-// release removes the socket file, which libzmq leaves behind, and gives the path free.
-func (g *ipcGuard) release() {
+// Release removes the socket file, which libzmq leaves behind, and gives the path free.
+func (g *Guard) Release() {
 	if g == nil {
 		return
 	}
@@ -71,7 +72,7 @@ func (g *ipcGuard) release() {
 	g.unlock()
 }
 
-func (g *ipcGuard) unlock() {
+func (g *Guard) unlock() {
 	os.Remove(g.lock.Name()) // while it is held, see lockFile
 	g.lock.Close()
 }

@@ -20,6 +20,7 @@ import (
 	"brainer/internal/link"
 	"brainer/internal/link/inproc"
 	"brainer/internal/link/zmq"
+	"brainer/internal/link/zmtp"
 	"brainer/internal/op"
 	"brainer/metrics"
 	"brainer/node"
@@ -60,11 +61,11 @@ func run(o *options) error {
 		return err
 	}
 	defer store.Close()
-	sockets, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(), Curve: keys})
+	libzmq, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(), Curve: keys})
 	if err != nil {
 		return err
 	}
-	transport := inproc.Over(sockets, embeddedEndpoint)
+	transport := inproc.Over(zmtp.Over(libzmq, zmtp.Options{Linger: daemon.Linger()}), embeddedEndpoint)
 	defer transport.Close()
 	doors, err := o.openDoors(log)
 	if err != nil {

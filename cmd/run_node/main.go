@@ -17,6 +17,7 @@ import (
 	"brainer/internal/curve"
 	"brainer/internal/daemon"
 	"brainer/internal/link/zmq"
+	"brainer/internal/link/zmtp"
 	"brainer/metrics"
 	"brainer/node"
 	"brainer/node/replica"
@@ -105,10 +106,11 @@ func run(o *options) error {
 	}
 	ctx, stopSignals := daemon.Signals(log)
 	defer stopSignals()
-	transport, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(), Curve: keys})
+	libzmq, err := zmq.New(zmq.Options{IOThreads: o.ioThreads, Linger: daemon.Linger(), Curve: keys})
 	if err != nil {
 		return err
 	}
+	transport := zmtp.Over(libzmq, zmtp.Options{Linger: daemon.Linger()})
 	defer transport.Close()
 
 	cfg := replica.DefaultConfig()

@@ -1,10 +1,11 @@
 // Package link moves opaque messages between a broker and its peers. It says what a transport must
-// do and nothing of what is in a message; link/zmq is the only ZeroMQ code, link/mem serves tests.
+// do and nothing of what is in a message; link/zmq and link/zmtp speak ZeroMQ, link/mem serves tests.
 // A transport may lose, it never reorders or repeats within one connection.
 package link
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -80,6 +81,14 @@ type Dealer interface {
 type Refuser interface {
 	// Refused is nil as long as it may still come about.
 	Refused() error
+}
+
+// CheckRoutingID says what is wrong with one, if anything.
+func CheckRoutingID(id string) error {
+	if id == "" || len(id) > 255 || id[0] == 0 {
+		return fmt.Errorf("routing id %q: 1 to 255 bytes, the first not zero", id)
+	}
+	return nil
 }
 
 // Transport makes links. Options that hold for every link (CURVE keys, limits) belong to it.

@@ -1,4 +1,4 @@
-// Package zmq is the only ZeroMQ code of the project: a link.Transport on libzmq with one fixed
+// Package zmq is a link.Transport on libzmq, and all that needs it, with one fixed
 // socket profile. What a message means, who a peer is, and repairing what ZeroMQ loses (it says OK
 // to sends that never arrive, and drops what is queued when a connection breaks) are left to its
 // callers: they have positions, acknowledgements and sessions.
@@ -151,8 +151,8 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 	if err := checkEndpoint(endpoint); err != nil {
 		return nil, fmt.Errorf("dial %q: %w", endpoint, err)
 	}
-	if routingID == "" || len(routingID) > 255 || routingID[0] == 0 {
-		return nil, fmt.Errorf("dial %s: routing id %q: 1 to 255 bytes, the first not zero", endpoint, routingID)
+	if err := link.CheckRoutingID(routingID); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
 	s, err := t.newSocket(zmq4.DEALER, endpoint)
 	if err != nil {

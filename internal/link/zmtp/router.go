@@ -1,0 +1,257 @@
+package zmtp
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"brainer/internal/bell"
+	"brainer/internal/link"
+	"brainer/internal/link/ipc"
+)
+
+const (
+	eventsMax     = 64
+	handshakesMax = 256 // connections that have not said who they are; then the oldest goes
+	acceptAgain   = 100 * time.Millisecond
+)
+
+type router struct {
+	*bell.Owner
+	tr       *Transport
+	endpoint string
+	guard    *ipc.Guard
+	ep, door int
+
+	conns    map[int32]*conn
+	peers    map[string]*conn // those whose handshake is done
+	strange  []*conn          // those whose is not, in order of arrival
+	named    uint32           // peers without an identity so far
+	refused  time.Time        // since when no descriptor was left for a connection; zero: there are
+	events   [eventsMax]unix.EpollEvent
+	pending  []unix.EpollEvent // of events, not looked at
+	at       *conn             // whose messages are being taken
+	shutDown bool
+}
+
+func newRouter(t *Transport, endpoint string, door int, guard *ipc.Guard) (*router, error) {
+	ep, owner, err := newEpoll(t.opts.Linger)
+	if err != nil {
+		return nil, err
+	}
+	r := &router{Owner: owner, tr: t, endpoint: endpoint, guard: guard, ep: ep, door: door,
+		conns: map[int32]*conn{}, peers: map[string]*conn{}}
+	if err := r.openDoor(); err != nil {
+		_ = unix.Close(ep)
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *router) openDoor() error {
+	return unix.EpollCtl(r.ep, unix.EPOLL_CTL_ADD, r.door, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(r.door)})
+}
+
+func (r *router) Endpoint() string { return r.endpoint }
+
+// Ready looks, so that no wake-up is lost, and does what takes no message: who waits only for a peer that is to come
+// calls nothing else.
+func (r *router) Ready() <-chan struct{} {
+	if r.shutDown {
+		return r.Signals()
+	}
+	r.Watch()
+	for r.at == nil || !r.at.whole() {
+		if !r.step() {
+			return r.Signals()
+		}
+	}
+	r.Signal()
+	return r.Signals()
+}
+
+func (r *router) Recv() (string, []byte, error) {
+	peer, body, err := r.RecvView()
+	return peer, slices.Clone(body), err
+}
+
+// RecvView takes the peers in turn, of each what one read has brought.
+func (r *router) RecvView() (string, []byte, error) {
+	if r.shutDown {
+		return "", nil, link.ErrClosed
+	}
+	for {
+		if c := r.at; c != nil {
+			body, err := c.next()
+			if err == nil {
+				return c.identity, body, nil
+			}
+			r.at = nil
+			if !errors.Is(err, link.ErrAgain) {
+				r.drop(c)
+			}
+		}
+		if !r.step() {
+			return "", nil, link.ErrAgain
+		}
+	}
+}
+
+// step does what one descriptor asks for; false: none does.
+func (r *router) step() bool {
+	if len(r.pending) == 0 && !r.look() {
+		return false
+	}
+	e := r.pending[0]
+	r.pending = r.pending[1:]
+	if e.Fd == int32(r.door) {
+		r.accept()
+	} else if c := r.conns[e.Fd]; c != nil {
+		if err := r.serve(c, e.Events); err != nil && !errors.Is(err, link.ErrAgain) {
+			r.drop(c)
+		}
+	}
+	return true
+}
+
+// look asks what there is.
+func (r *router) look() bool {
+	if !r.refused.IsZero() && time.Since(r.refused) > acceptAgain {
+		r.refused = time.Time{}
+		_ = r.openDoor()
+	}
+	n, _ := unix.EpollWait(r.ep, r.events[:], 0) // interrupted or not: what is there is there next time
+	r.pending = r.events[:max(n, 0)]
+	return n > 0
+}
+
+func (r *router) serve(c *conn, events uint32) error {
+	if events&unix.EPOLLOUT != 0 {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	if events&^unix.EPOLLOUT == 0 {
+		return nil
+	}
+	if err := c.fill(); err != nil {
+		return err
+	}
+	for c.phase != open {
+		if err := c.shake(); err != nil {
+			return err
+		}
+		if c.phase == open && !r.introduce(c) {
+			return errProtocol
+		}
+	}
+	r.at = c
+	return nil
+}
+
+// introduce names a peer whose handshake is done; a name that another has is refused.
+func (r *router) introduce(c *conn) bool {
+	if i := slices.Index(r.strange, c); i >= 0 {
+		r.strange = slices.Delete(r.strange, i, i+1)
+	}
+	if c.identity == "" {
+		r.named++
+		c.identity = string(binary.BigEndian.AppendUint32([]byte{0}, r.named))
+	}
+	if r.peers[c.identity] != nil {
+		c.identity = ""
+		return false
+	}
+	r.peers[c.identity] = c
+	return true
+}
+
+func (r *router) accept() {
+	for {
+		fd, _, err := unix.Accept4(r.door, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM):
+			r.refused = time.Now()
+			_ = unix.EpollCtl(r.ep, unix.EPOLL_CTL_DEL, r.door, nil) // or it would wake the owner without end
+			return
+		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED):
+			continue
+		case err != nil:
+			return
+		}
+		c := newConn(r.ep, fd, r.tr.opts)
+		if c.watch(unix.EPOLL_CTL_ADD, unix.EPOLLIN) != nil {
+			_ = unix.Close(fd)
+			continue
+		}
+		c.router = true
+		r.conns[int32(fd)] = c
+		r.strange = append(r.strange, c)
+		if c.greet() != nil {
+			r.drop(c)
+		}
+		if len(r.strange) > handshakesMax {
+			r.drop(r.strange[0])
+		}
+	}
+}
+
+func (r *router) drop(c *conn) {
+	if c.phase == broken {
+		return
+	}
+	if i := slices.Index(r.strange, c); i >= 0 {
+		r.strange = slices.Delete(r.strange, i, i+1)
+	}
+	if r.peers[c.identity] == c {
+		delete(r.peers, c.identity)
+	}
+	delete(r.conns, int32(c.fd))
+	if r.at == c {
+		r.at = nil
+	}
+	c.phase = broken
+	_ = unix.Close(c.fd)
+}
+
+func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, body, nil) }
+
+func (r *router) SendJoined(peer string, head, body []byte) error {
+	if r.shutDown {
+		return link.ErrClosed
+	}
+	if err := checkSize(r.tr.opts, r.endpoint, len(head)+len(body)); err != nil {
+		return err
+	}
+	c := r.peers[peer]
+	switch {
+	case c == nil:
+		return link.ErrUnreachable
+	case c.outBytes > outBytesMax:
+		return link.ErrAgain
+	}
+	if err := c.send(head, body); err != nil {
+		r.drop(c)
+		return link.ErrUnreachable
+	}
+	return nil
+}
+
+// Close also removes the socket file and the lock file.
+func (r *router) Close() error {
+	if r.shutDown {
+		return nil
+	}
+	r.shutDown = true
+	err := r.Owner.Close()
+	for _, c := range r.conns {
+		r.drop(c)
+	}
+	err = errors.Join(err, unix.Close(r.ep), unix.Close(r.door))
+	r.guard.Release()
+	r.tr.linkClosed()
+	return err
+}

@@ -49,7 +49,8 @@ type blobs struct {
 	classes  []blobClass // by block size
 	free     [2][][]byte // spans, small and large
 	mappings int
-	live     int // blobs in use
+	live     int   // blobs in use
+	bytes    int64 // of their blocks
 }
 
 type blobClass struct {
@@ -92,7 +93,13 @@ func copyLong(to, from []byte) (n int) {
 
 // new returns a blob of n bytes, not zeroed, with room for at least capacity.
 func (a *blobs) new(n, capacity int) *blob {
+	o := a.take(n, capacity)
 	a.live++
+	a.bytes += int64(cap(o.b))
+	return o
+}
+
+func (a *blobs) take(n, capacity int) *blob {
 	capacity = max(n, capacity)
 	i := sort.Search(len(a.classes), func(i int) bool { return a.classes[i].block >= capacity })
 	if i < len(a.classes) {
@@ -155,6 +162,7 @@ func (a *blobs) freeSpans(bytes int) *[][]byte {
 // so does a free span but for a few.
 func (a *blobs) release(o *blob) {
 	a.live--
+	a.bytes -= int64(cap(o.b))
 	s := o.from
 	if s == nil {
 		if o.own != (runtime.Cleanup{}) {

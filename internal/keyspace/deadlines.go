@@ -133,6 +133,35 @@ func (d *deadlines) min() (due, bool) {
 	return d.leaves[0].first, true
 }
 
+// at is one of the dues, which there must be, by two random numbers: leaves are about equally full.
+func (d *deadlines) at(rnd1, rnd2 uint64) due {
+	l := &d.leaves[rnd1%uint64(len(d.leaves))]
+	return l.dues[rnd2%uint64(l.n)]
+}
+
+// nth is the due with so many before it.
+func (d *deadlines) nth(n int) (due, bool) {
+	for i := range d.leaves {
+		if l := &d.leaves[i]; n < l.n {
+			return l.dues[n], true
+		} else {
+			n -= l.n
+		}
+	}
+	return due{}, false
+}
+
+// each visits the dues in order until visit returns false.
+func (d *deadlines) each(visit func(due) bool) {
+	for i := range d.leaves {
+		for _, x := range d.leaves[i].dues[:d.leaves[i].n] {
+			if !visit(x) {
+				return
+			}
+		}
+	}
+}
+
 // until counts the dues at or before ms.
 func (d *deadlines) until(ms int64) int {
 	n := 0

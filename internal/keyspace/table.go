@@ -285,7 +285,7 @@ func (t *table) shrink(hash uint64, s *segment) {
 		t.unlink(head, s)
 		return
 	}
-	if s.npages > 1 && s.live < s.used()/2 {
+	if s.npages > 1 && s.live < s.used()/4*3 && s.live <= s.used()-pageBytes {
 		s.repack(t)
 	}
 	if s.live < mergeBytes/2 && s.depth > 0 && head.next == nil {

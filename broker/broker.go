@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"brainer/broker/replication"
+	"brainer/internal/eviction"
 	"brainer/internal/link"
 	"brainer/internal/op"
 	"brainer/internal/wire"
@@ -72,6 +73,7 @@ type Broker struct {
 	sent     bool  // something was sent since the socket was last found empty
 	failed   error // the record cannot be written: the end
 	idle     atomic.Bool
+	noMemory atomic.Bool
 	crowd    crowd
 	atOnceUs int64 // when something was answered without a node
 	readers  map[uint64]*Snapshot
@@ -249,6 +251,14 @@ func (b *Broker) Verify() (number uint64, text string) {
 func (b *Broker) SetAck(a op.Ack)    { b.ask(func(c *replication.Core) { c.SetAck(a) }) }
 func (b *Broker) SetMinInSync(n int) { b.ask(func(c *replication.Core) { c.SetMinInSync(n) }) }
 
+// SetMemory changes the memory limit and what happens at it; change gets the settings as they are.
+func (b *Broker) SetMemory(change func(*eviction.Settings)) {
+	b.ask(func(c *replication.Core) { c.SetMemory(b.cfg.NowUs(), change) })
+}
+
+// OutOfMemory says whether a write that may take memory would have been refused at the last tick.
+func (b *Broker) OutOfMemory() bool { return b.noMemory.Load() }
+
 func (b *Broker) text(f func(*replication.Core) string) string {
 	s := "TRYAGAIN the broker is busy"
 	b.ask(func(c *replication.Core) { s = f(c) })
@@ -347,6 +357,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 		if now-b.tickedUs >= tick.Microseconds() {
 			b.tickedUs = now
 			b.core.Tick(now)
+			b.noMemory.Store(b.core.OutOfMemory())
 		}
 		held := b.crowd.gathers(now) && b.core.NodesAfar()
 		if !held {

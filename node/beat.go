@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"brainer/internal/link"
+	"brainer/internal/process"
 	"brainer/internal/wire"
 )
 
@@ -30,6 +31,7 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 	var progress uint64
 	movedNs := began.UnixNano()
 	send := func() bool {
+		n.measureOutside()
 		if p := n.state.progress.Load(); p != progress {
 			progress, movedNs = p, time.Now().UnixNano()
 		}
@@ -85,12 +87,26 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 	}
 }
 
+// measureOutside finds what the process takes besides the data: quickly when that grows, slowly when it shrinks, so that
+// limits are kept and do not swing with Go's collector. An embedded node's process is the broker's.
+func (n *Node) measureOutside() {
+	if n.cfg.Replica.Embedded {
+		return
+	}
+	s := &n.state
+	now, before := max(process.ResidentBytes()-s.data.Load(), 0), s.outside.Load()
+	if now < before {
+		now = before - (before-now)/outsideShrinks
+	}
+	s.outside.Store(now)
+}
+
 // beatFrame is a node's heartbeat. movedNs is when the last entry or read was seen to end: a long turn of short commands is no long one.
 func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	s := &n.state
 	now := time.Now()
 	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load(),
-		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load()}
+		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load(), MemoryBytes: s.memory.Load(), LimitBytes: n.cfg.Replica.LimitBytes}
 	if began := s.stepBeganNs.Load(); began > 0 {
 		m.BusyMs = uint32((now.UnixNano()-max(began, movedNs))/1e6) + 1
 	} else if since := s.heldSinceNs.Load(); since > 0 {

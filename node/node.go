@@ -35,14 +35,15 @@ type Config struct {
 }
 
 const (
-	beatEvery    = 100 * time.Millisecond
-	brokerSilent = 3 * time.Second        // without a word of the broker for so long, a new session
-	takenPerS    = 50 << 20               // bytes; how fast a broker takes in a large answer at least
-	helloWithin  = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
-	reopenEvery  = 100 * time.Millisecond
-	missedTold   = 3 // dials without an answer, after which the log says so
-	refusedEvery = 2 * time.Second
-	leaveWithin  = 2 * time.Second // how long a goodbye waits for its answer
+	beatEvery      = 100 * time.Millisecond
+	brokerSilent   = 3 * time.Second        // without a word of the broker for so long, a new session
+	takenPerS      = 50 << 20               // bytes; how fast a broker takes in a large answer at least
+	helloWithin    = 400 * time.Millisecond // a dial that has not got its hello out by then is given up
+	reopenEvery    = 100 * time.Millisecond
+	missedTold     = 3 // dials without an answer, after which the log says so
+	refusedEvery   = 2 * time.Second
+	outsideShrinks = 64              // what is outside of the data is taken to shrink by that part of the difference with a heartbeat
+	leaveWithin    = 2 * time.Second // how long a goodbye waits for its answer
 )
 
 // Node is the shell around a replica.
@@ -78,6 +79,9 @@ type shared struct {
 	applied, turn  atomic.Uint64
 	keys, used     atomic.Int64
 	ids            atomic.Int64
+	memory         atomic.Int64 // compared with a limit
+	data           atomic.Int64 // of the process, for the data
+	outside        atomic.Int64 // and besides
 	idsAnswered    atomic.Uint64
 	deadlineMs     atomic.Int64
 	stepBeganNs    atomic.Int64  // 0: idle
@@ -510,6 +514,7 @@ func (n *Node) step(dealer link.Dealer, began time.Time) error {
 
 // publish tells the heartbeats where the copy stands.
 func (n *Node) publish() {
+	n.replica.SetOutside(n.state.outside.Load())
 	b := n.replica.Beat(0)
 	s := &n.state
 	s.applied.Store(b.Applied)
@@ -517,6 +522,8 @@ func (n *Node) publish() {
 	s.keys.Store(b.Keys)
 	s.used.Store(b.UsedBytes)
 	s.ids.Store(b.IDs)
+	s.memory.Store(b.MemoryBytes)
+	s.data.Store(n.replica.DataBytes())
 	s.idsAnswered.Store(b.IDsAnswered)
 	s.deadlineMs.Store(n.replica.NextDeadlineMs())
 	_, epoch := n.replica.Session()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"brainer/internal/command"
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 )
 
@@ -16,6 +17,10 @@ type Backend interface {
 	TrySubmit(*op.Batch) bool
 	// Status is what the broker knows at this moment. It is called for INFO, ROLE and the like.
 	Status() op.Status
+	// SetMemory changes the memory limit and what happens at it.
+	SetMemory(change func(*eviction.Settings))
+	// OutOfMemory says whether a write that may take memory would be refused, as of late.
+	OutOfMemory() bool
 }
 
 // Operator is what a Backend may offer to an operator. Each returns "" or the text of an error.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brainer/internal/command"
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 	"brainer/resp"
 )
@@ -22,6 +23,9 @@ func (okBackend) Submit(b *op.Batch) {
 		ops[i].Answer(okReply)
 	}
 }
+
+func (okBackend) SetMemory(func(*eviction.Settings)) {}
+func (okBackend) OutOfMemory() bool                  { return false }
 
 func (k okBackend) TrySubmit(b *op.Batch) bool {
 	k.Submit(b)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"brainer/internal/command"
+	"brainer/internal/process"
 	"brainer/resp"
 )
 
@@ -67,13 +68,9 @@ func (s *Server) newParams(more []Param) params {
 		fixed("proto-inline-max-size", "65536"),
 	}
 	byName := map[string]Param{}
+	all = append(all, memoryParams(s.backend)...)
 	for _, p := range append(all, more...) { // the caller's win
 		byName[p.Name] = p
-	}
-	for _, p := range []Param{fixed("maxmemory", "0"), fixed("maxmemory-policy", "noeviction")} {
-		if _, ok := byName[p.Name]; !ok {
-			byName[p.Name] = p
-		}
 	}
 	names := make([]string, 0, len(byName))
 	for name := range byName {
@@ -144,7 +141,7 @@ func memory(name string, at *atomic.Int64, least int64) Param {
 		Name: name,
 		Get:  func() string { return strconv.FormatInt(at.Load(), 10) },
 		Set: func(v string) error {
-			n, err := ParseMemory(v)
+			n, err := process.ParseBytes(v)
 			if err != nil {
 				return errNotMemory
 			}
@@ -156,20 +153,6 @@ func memory(name string, at *atomic.Int64, least int64) Param {
 			return nil
 		},
 	}
-}
-
-// ParseMemory reads a number of bytes as redis.conf writes it: 512mb is 512*1024*1024, 1k is 1000.
-func ParseMemory(text string) (int64, error) {
-	lower := strings.ToLower(text)
-	digits := strings.TrimRight(lower, "bkmg")
-	unit, ok := map[string]int64{
-		"": 1, "b": 1, "k": 1e3, "kb": 1 << 10, "m": 1e6, "mb": 1 << 20, "g": 1e9, "gb": 1 << 30,
-	}[lower[len(digits):]]
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || n < 0 || n > (1<<63-1)/unit {
-		return 0, fmt.Errorf("%q is no number of bytes", text)
-	}
-	return n * unit, nil
 }
 
 // outputLimit is one class of client-output-buffer-limit.
@@ -214,8 +197,8 @@ func (st *settings) setOutputLimits(value string) error {
 		if at < 0 {
 			return errLimitClass
 		}
-		hard, err1 := ParseMemory(words[i+1])
-		soft, err2 := ParseMemory(words[i+2])
+		hard, err1 := process.ParseBytes(words[i+1])
+		soft, err2 := process.ParseBytes(words[i+2])
 		softS, err3 := strconv.ParseInt(words[i+3], 10, 64)
 		if err1 != nil || err2 != nil || err3 != nil || softS < 0 {
 			return errLimitValue

@@ -331,6 +331,38 @@ c> EXEC
 b> PUBLISH x hello
 c> GET k
 `,
+	"out of memory": `
+a> SET k 1
+a> MULTI
+a> SET k 2
+b> CONFIG SET maxmemory 1
+a> EXEC
+a> MULTI
+a> GET k
+a> EXEC
+a> MULTI
+a> DISCARD
+a> SET k 3
+a> INCR k
+a> HSET h f v
+a> APPEND k x
+a> COPY k j
+a> RENAME k j
+a> RENAME j k
+a> EXPIRE k 100
+a> PERSIST k
+a> GETDEL nosuch
+a> GET k
+a> OBJECT FREQ k
+a> DEL k
+b> CONFIG SET maxmemory 0
+a> SET k 4
+b> CONFIG SET maxmemory 1
+a> FLUSHALL
+a> PUBLISH c m
+a> PING
+b> CONFIG SET maxmemory 0
+`,
 	"config and command": `
 a> CONFIG
 a> CONFIG NOSUCH
@@ -368,6 +400,24 @@ a> CONFIG SET proto-max-bulk-len 2mb
 a> CONFIG GET proto-max-bulk-len
 a> CONFIG SET proto-max-bulk-len 1
 a> CONFIG SET proto-max-bulk-len x
+a> CONFIG SET maxmemory x
+a> CONFIG SET maxmemory -1
+a> CONFIG SET maxmemory 100%
+a> CONFIG SET maxmemory 1gb
+a> CONFIG GET maxmemory
+a> CONFIG SET maxmemory-policy nosuch
+a> CONFIG SET maxmemory-policy ALLKEYS-LFU
+a> CONFIG GET maxmemory-policy
+a> CONFIG SET maxmemory-samples 0
+a> CONFIG SET maxmemory-samples x
+a> CONFIG SET maxmemory-samples 10
+a> CONFIG SET lfu-log-factor -1
+a> CONFIG SET lfu-log-factor 5
+a> CONFIG SET lfu-decay-time -1
+a> CONFIG SET lfu-decay-time 3
+a> CONFIG GET lfu-decay-time
+a> CONFIG GET maxmemory-samples
+a> CONFIG SET maxmemory 0 maxmemory-policy noeviction maxmemory-samples 5 lfu-log-factor 10 lfu-decay-time 1
 a> CONFIG RESETSTAT
 a> CONFIG RESETSTAT x
 a> COMMAND NOSUCH

@@ -151,6 +151,7 @@ func (c *client) forward(row *command.Command, args [][]byte, raw []byte) {
 	if row.Flags&command.Write != 0 {
 		o.Kind, o.Ack, o.Lasting = op.Write, c.ackRule(), c.lasting
 		o.Client, o.Number = c.withClient, c.withNumber
+		o.DenyOOM = row.Flags&command.DenyOOM != 0
 	}
 	o.Keyless = row.Flags&command.Keyless != 0
 	o.Keys = c.hashKeys(row, c.db, args)

@@ -24,6 +24,7 @@ const (
 	errWatchInMulti  = "ERR WATCH inside MULTI is not allowed"
 	errExecNoMulti   = "ERR EXEC without MULTI"
 	errDiscardNoMult = "ERR DISCARD without MULTI"
+	errOOM           = "OOM command not allowed when used memory > 'maxmemory'."
 	errExecRejected  = "EXECABORT Transaction discarded because of: "
 	errExecAbort     = "EXECABORT Transaction discarded because of previous errors."
 

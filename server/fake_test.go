@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"brainer/internal/command"
+	"brainer/internal/eviction"
 	"brainer/internal/keyspace"
 	"brainer/internal/op"
 	"brainer/internal/redistest"
@@ -35,6 +36,9 @@ type fakeBackend struct {
 
 	nodes atomic.Int32 // 1 or 2, in Status
 
+	mu     sync.Mutex
+	memory eviction.Settings // the data takes 1000 bytes
+
 	// Of the goroutine.
 	ctx     command.Ctx
 	index   uint64
@@ -51,6 +55,7 @@ func newFakeBackend() *fakeBackend {
 		done:    make(chan struct{}),
 		watches: map[uint64]map[string]bool{},
 		dirty:   map[uint64]bool{},
+		memory:  eviction.Default,
 	}
 	b.ctx = command.Ctx{KS: keyspace.New(), W: &resp.Writer{}}
 	b.ctx.KS.SetHooks(keyspace.Hooks{Changed: func(db int, key []byte) {
@@ -93,9 +98,27 @@ func (b *fakeBackend) Status() op.Status {
 	}
 	return op.Status{
 		State: "active", Leader: true, Epoch: 1, ViewNo: 1, Index: index, Safe: index, MinInSync: 1, Ack: op.AckAll,
-		Nodes: nodes[:max(1, int(b.nodes.Load()))],
-		Hot:   []op.HotKey{{Key: []byte("k"), Reads: 5, Writes: 1, Spread: true}, {DB: 2, Key: []byte("j"), Writes: 3}},
+		Memory: op.Memory{Settings: b.settings(), UsedBytes: 1000},
+		Nodes:  nodes[:max(1, int(b.nodes.Load()))],
+		Hot:    []op.HotKey{{Key: []byte("k"), Reads: 5, Writes: 1, Spread: true}, {DB: 2, Key: []byte("j"), Writes: 3}},
 	}
+}
+
+func (b *fakeBackend) SetMemory(change func(*eviction.Settings)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.memory)
+}
+
+func (b *fakeBackend) settings() eviction.Settings {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.memory
+}
+
+func (b *fakeBackend) OutOfMemory() bool {
+	limit := b.settings().LimitBytes
+	return limit > 0 && limit < 1000
 }
 
 func (b *fakeBackend) run() {
@@ -130,6 +153,12 @@ func (b *fakeBackend) run() {
 func (b *fakeBackend) execute(o *op.Op) []byte {
 	if text := b.refuse.Load(); text != nil {
 		return []byte("-" + *text + "\r\n")
+	}
+	switch {
+	case o.DenyOOM && b.OutOfMemory() && o.Kind == op.Txn:
+		return []byte("-" + errExecRejected + errOOM + "\r\n")
+	case o.DenyOOM && b.OutOfMemory():
+		return []byte("-" + errOOM + "\r\n")
 	}
 	c := &b.ctx
 	c.W.Reset(int(o.Proto))

@@ -12,6 +12,7 @@ import (
 
 	"brainer/internal/command"
 	"brainer/internal/op"
+	"brainer/internal/process"
 	"brainer/resp"
 )
 
@@ -168,22 +169,22 @@ func (w *infoWriter) clients() {
 func (w *infoWriter) memory() {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	rss := residentBytes()
-	used, _ := strconv.ParseInt(w.ask()["used_memory"], 10, 64) // 0 while no node answers
+	rss := process.ResidentBytes()
+	used := w.status.Memory.UsedBytes
+	dataset, _ := strconv.ParseInt(w.ask()["used_memory"], 10, 64) // 0 while no node answers
 	w.line("used_memory", used)
 	w.line("used_memory_human", human(used))
 	w.line("used_memory_rss", rss)
 	w.line("used_memory_rss_human", human(rss))
-	w.line("used_memory_dataset", used)
+	w.line("used_memory_dataset", dataset)
 	w.line("allocator_allocated", m.HeapAlloc)
 	w.line("allocator_active", m.HeapInuse)
 	w.line("allocator_resident", m.HeapSys-m.HeapReleased)
 	w.line("total_system_memory", systemBytes())
 	w.line("total_system_memory_human", human(systemBytes()))
-	maxMemory, _ := strconv.ParseInt(w.c.srv.params.byName["maxmemory"].Get(), 10, 64)
-	w.line("maxmemory", maxMemory)
-	w.line("maxmemory_human", human(maxMemory))
-	w.line("maxmemory_policy", w.c.srv.params.byName["maxmemory-policy"].Get())
+	w.line("maxmemory", w.status.Memory.SmallestBytes)
+	w.line("maxmemory_human", human(w.status.Memory.SmallestBytes))
+	w.line("maxmemory_policy", w.status.Memory.Policy)
 	w.line("mem_allocator", "go")
 	w.line("mem_replication_backlog", w.status.WindowBytes)
 	w.line("lazyfree_pending_objects", 0)
@@ -201,19 +202,6 @@ func human(n int64) string {
 		return strconv.FormatInt(n, 10) + "B"
 	}
 	return strconv.FormatFloat(f, 'f', 2, 64) + units[i]
-}
-
-func residentBytes() int64 {
-	text, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64) // 0 if it is no number
-	return pages * int64(os.Getpagesize())
 }
 
 func systemBytes() int64 {
@@ -245,6 +233,7 @@ func (w *infoWriter) stats() {
 	w.line("total_net_input_bytes", st.inputBytes.Load())
 	w.line("total_net_output_bytes", st.outputBytes.Load())
 	w.line("rejected_connections", st.rejectedConnections.Load())
+	w.line("evicted_keys", w.status.Memory.Evicted)
 	w.line("sync_full", w.status.SnapshotsTotal)
 	w.line("sync_partial_ok", w.status.ResumesTotal)
 	w.line("pubsub_channels", channels)

@@ -16,6 +16,7 @@ type transaction struct {
 	body    []byte
 	keys    []uint64
 	keyless bool
+	denyOOM bool
 	db      int // where SELECT in the queue has led
 	own     int // commands that the server answers itself
 	data    int // commands of the keyspace
@@ -62,12 +63,17 @@ func (c *client) queue(row *command.Command, args [][]byte, raw []byte) {
 		c.reject(row, errTransactionTooLarge)
 		return
 	}
+	if c.srv.backend.OutOfMemory() {
+		c.reject(row, errOOM) // a queue takes memory, too
+		return
+	}
 	own := row.Flags&command.Server != 0
 	switch rule := c.srv.handlers[row].inMulti; {
 	case !own:
 		tx.data++
 		tx.keys = row.AppendKeyHashes(tx.keys, tx.db, args)
 		tx.keyless = tx.keyless || row.Flags&command.Keyless != 0
+		tx.denyOOM = tx.denyOOM || row.Flags&command.DenyOOM != 0
 	case rule == ordered:
 		tx.data++
 		tx.own++
@@ -183,7 +189,7 @@ func exec(c *client, _ [][]byte, w *resp.Writer) {
 	o := c.newOp(op.Txn, tx.body)
 	o.Ack = c.ackRule()
 	o.Client, o.Number = c.withClient, c.withNumber
-	o.Keys, o.Keyless = tx.keys, tx.keyless
+	o.Keys, o.Keyless, o.DenyOOM = tx.keys, tx.keyless, tx.denyOOM
 	if c.watching {
 		o.Token = c.id
 	}

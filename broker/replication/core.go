@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 	"brainer/internal/wire"
 )
@@ -51,6 +52,9 @@ type Config struct {
 	Ack       op.Ack // for AckDefault
 	IDKeepMs  int64  // how long the outcome of a write with an id is kept
 
+	Memory eviction.Settings
+	Unlink func(keys [][]byte) []byte // makes the command that removes keys
+
 	Wire  uint8 // the highest protocol version, in tests; 0: this one
 	Fault Fault // planted in tests only
 }
@@ -65,6 +69,7 @@ func DefaultConfig() Config {
 		NearBytes: 64 << 20, HotEvery: 16, HotReads: 2000,
 		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,
 		MinInSync: 1, Ack: op.AckAll, IDKeepMs: 900_000,
+		Memory: eviction.Default,
 	}
 }
 
@@ -155,6 +160,7 @@ type Core struct {
 	hot         hot
 	verify      verify
 	readers     []*reader
+	memory      memory
 	pace        pace
 	heldTo      uint64 // writes beyond it wait for a joiner on a leash
 
@@ -190,6 +196,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 	c.window.chunkBytes = cfg.ChunkBytes
 	c.pace.learns, c.heldTo = true, math.MaxUint64
 	c.near = newNear(cfg.NearBytes)
+	c.memory = memory{settings: cfg.Memory, limit: cfg.Memory.LimitBytes, evicted: map[eviction.Policy]uint64{}}
 	c.hot = hot{every: cfg.HotEvery, byKey: map[uint64]*hotCounter{}, spread: map[uint64]struct{}{}, sinceUs: nowUs}
 	c.cfg.JoinPinBytes = max(cfg.JoinPinBytes, 2*cfg.WindowBytesMax)
 	c.epoch = stored.Epoch + 1
@@ -201,6 +208,14 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 func (c *Core) Submit(nowUs int64, o *op.Op) {
 	c.setNow(nowUs)
 	o.Hold.OrderedUs = nowUs
+	if !c.holdForMemory(o) {
+		c.take(o)
+	}
+}
+
+// take refuses an operation, or does what it asks for.
+func (c *Core) take(o *op.Op) {
+	o.Hold.OrderedUs = c.nowUs
 	if refusal := c.refuse(o); refusal != "" {
 		c.answerError(o, refusal)
 		return
@@ -458,7 +473,7 @@ func (c *Core) Unreachable(nowUs int64, peer string) {
 
 // Idle reports whether nothing waits for an answer or for time to pass but the heartbeats.
 func (c *Core) Idle() bool {
-	if c.state != active || c.storing != nil || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.readers) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
+	if c.state != active || c.storing != nil || len(c.memory.held) > 0 || c.evicts() || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.readers) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
 		return false
 	}
 	for _, n := range c.nodes {
@@ -535,6 +550,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.tickLeash()
 	c.tickHot()
 	c.tickNear()
+	c.tickMemory()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}
@@ -562,8 +578,7 @@ func (c *Core) probe() {
 	for _, n := range c.nodes {
 		if n.turnInFlight && c.nowUs-max(n.turnSentUs, n.progressUs, n.probedUs) >= probeUs {
 			n.probedUs = c.nowUs
-			m := wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state]}
-			c.send(n.peer, m.Append(nil, c.header(n)))
+			c.send(n.peer, c.beatFor(n).Append(nil, c.header(n)))
 		}
 	}
 }
@@ -627,6 +642,7 @@ func (c *Core) Stop(nowUs int64) {
 
 // giveUpAll answers what is open: writes that were ordered may have been applied, the rest was not done.
 func (c *Core) giveUpAll() {
+	c.refuseHeld(errLoading)
 	for i, r := range c.pending.recs {
 		c.abandonUncertain(c.pending.first+uint64(i), r)
 		for _, o := range r.held {

@@ -17,4 +17,6 @@ const (
 	errReadStalled      = "ERR the snapshot was given up: it did not move for too long"
 	errReadLostDonor    = "ERR the snapshot was given up: the node that gave it is gone; begin again"
 	errReplyGone        = "UNCERTAIN write was applied, its reply is lost (epoch %d index %d)"
+	errOOM              = "OOM command not allowed when used memory > 'maxmemory'."
+	errExecOOM          = "EXECABORT Transaction discarded because of: " + errOOM
 )

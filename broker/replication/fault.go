@@ -29,5 +29,6 @@ type Fault struct {
 	NearStale       bool // keep an answer there although its key was written since the question
 	NearUnsafe      bool // keep one there that shows what is not safe
 	NearNoDeadline  bool // answer from there what has expired
+	EvictKeepsNear  bool // leave replies in the near cache whose keys are evicted
 	ReplyMixUp      bool // hand a read's reply to the request behind it
 }

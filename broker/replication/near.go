@@ -24,6 +24,7 @@ const (
 	nearReplyMax   = 16 << 10   // a larger one is not kept
 	nearAsksAgain  = 20_000_000 // microseconds: the node is asked again after so long, so that the key is not idle there
 	nearQuestions  = 1 << 16    // whose answers may be kept, at most
+	nearHitsTold   = 16         // hits of which a node hears although the reply is dropped
 	nearAgainMax   = 4096       // asked again with a tick
 )
 
@@ -44,6 +45,7 @@ type nearReply struct {
 	db, proto   uint8
 	dueMs       int64 // of the key; 0: none
 	askedUs     int64
+	hits        uint32 // since the node was asked
 	id          uint64 // of the question
 }
 
@@ -105,14 +107,25 @@ func (c *Core) answerNear(o *op.Op) bool {
 		return false
 	}
 	c.near.hits++
-	if c.nowUs-r.askedUs > nearAsksAgain && len(c.near.again) < nearAgainMax {
-		r.askedUs = c.nowUs
-		c.near.again = append(c.near.again, &op.Op{Kind: op.Read, DB: r.db, Proto: r.proto, Keys: []uint64{o.Keys[0]}, Body: r.body,
-			Near: true, Hold: op.Hold{Notified: true}})
+	if !o.NoTouch {
+		r.hits++
+	}
+	if c.nowUs-r.askedUs > nearAsksAgain {
+		c.askNearAgain(o.Keys[0], r)
 	}
 	o.Hold.Asked = r.id
 	c.finish(o, keepReply(o, r.reply))
 	return true
+}
+
+// askNearAgain has the node asked again for what is kept of a key, and told how often that was asked for meanwhile.
+func (c *Core) askNearAgain(key uint64, r *nearReply) {
+	if len(c.near.again) >= nearAgainMax {
+		return
+	}
+	c.near.again = append(c.near.again, &op.Op{Kind: op.Read, DB: r.db, Proto: r.proto, Keys: []uint64{key}, Body: r.body,
+		Near: true, NoTouch: r.hits == 0, Hold: op.Hold{Notified: true, Accesses: max(r.hits, 1) - 1}})
+	r.askedUs, r.hits = c.nowUs, 0
 }
 
 // tickNear asks the nodes for what the cache has answered for long: all at once, since what a turn costs is the turn.
@@ -164,11 +177,14 @@ func (c *Core) maybeKeepNear(it *readItem, reply []byte, dueMs int64) {
 // dropNear is told of every write that is ordered.
 func (c *Core) dropNear(o *op.Op) {
 	switch {
-	case !c.near.on() || c.cfg.Fault.NearKeeps:
+	case !c.near.on() || c.cfg.Fault.NearKeeps || c.cfg.Fault.EvictKeepsNear && o.Hold.Notified:
 	case o.Keyless:
 		c.near.clear()
 	default:
 		for _, k := range o.Keys {
+			if r, ok := c.near.replies.Peek(k); ok && r.hits >= nearHitsTold {
+				c.askNearAgain(k, r)
+			}
 			c.near.drop(k)
 		}
 	}

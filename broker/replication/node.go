@@ -55,6 +55,7 @@ type node struct {
 	peer, beatPeer string
 	toldInSync     bool // by the last heartbeat on the session's own socket
 	toldUs         int64
+	toldCounts     wire.Counts
 	session        uint64
 	assembler      wire.Assembler
 
@@ -92,6 +93,8 @@ type node struct {
 
 	allowance int64 // bytes that it may be sent now of what it lacks
 	leash     leash
+
+	memory nodeMemory
 
 	join  *join // it is a joiner taking a snapshot
 	gives int   // snapshots it gives as a donor
@@ -272,7 +275,8 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
 	n.suspect, n.busyMs, n.goodbye = false, 0, false
 	n.reported, n.turnInFlight, n.resends = false, false, 0
-	n.toldInSync, n.toldUs = false, 0
+	n.toldInSync, n.toldUs, n.toldCounts = false, 0, wire.Counts{}
+	n.memory.at, n.memory.asked, n.memory.empty = 0, false, false
 	n.state = stateHello
 	c.byPeer[peer] = n
 	c.bySession[h.Session] = n
@@ -551,7 +555,7 @@ func (c *Core) becomeSuspect(n *node) {
 
 // receiveBeat takes a node's heartbeat, which comes on a socket of its own.
 func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
-	m, err := wire.DecodeBeat(body)
+	m, err := wire.DecodeBeat(body, h.Version)
 	if err != nil {
 		return
 	}
@@ -564,6 +568,11 @@ func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
 	n.heardUs, n.beatUs = c.nowUs, c.nowUs
 	n.busyMs, n.keys, n.usedBytes = m.BusyMs, m.Keys, m.UsedBytes
 	n.ids, n.idsUsed = m.IDs, m.IDsAnswered
+	if m.MemoryBytes == 0 { // of the version before
+		m.MemoryBytes = m.UsedBytes
+	}
+	n.memory.limit = m.LimitBytes
+	c.reportsMemory(n, m.MemoryBytes, m.Applied)
 	if m.Reclaimable && n.inSync() {
 		c.reclaimable = true
 	}
@@ -579,16 +588,29 @@ func (c *Core) sendBeats() {
 		if !n.connected() {
 			continue
 		}
-		m := wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state]}
+		m := c.beatFor(n)
 		frame := m.Append(nil, c.header(n))
 		if n.beatPeer != "" {
 			c.send(n.beatPeer, frame)
 		}
-		if n.beatPeer == "" || n.toldInSync != m.InSync || c.nowUs-n.toldUs >= 10*c.cfg.HeartbeatMs*1000 {
-			n.toldInSync, n.toldUs = m.InSync, c.nowUs
+		if n.beatPeer == "" || n.toldInSync != m.InSync || n.toldCounts != m.Counts || c.nowUs-n.toldUs >= 10*c.cfg.HeartbeatMs*1000 {
+			n.toldInSync, n.toldUs, n.toldCounts = m.InSync, c.nowUs, m.Counts
 			c.send(n.peer, frame)
 		}
 	}
+}
+
+// beatFor is what a node is told of the broker, and of itself.
+func (c *Core) beatFor(n *node) wire.Beat {
+	limit, counts := c.terms()
+	return wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state], LimitBytes: limit, Counts: counts}
+}
+
+// tellTerms tells a node at once, before whatever is ordered next.
+func (c *Core) tellTerms(n *node) {
+	m := c.beatFor(n)
+	n.toldCounts = m.Counts
+	c.send(n.peer, m.Append(nil, c.header(n)))
 }
 
 // receiveGoodbye lets a node go: out of the set first, then it is told.

@@ -133,6 +133,9 @@ func (c *Core) order(o *op.Op) {
 	if o.Keyless {
 		c.floor = c.tail
 	}
+	if o.DenyOOM {
+		c.takesMemory(entryOverhead + int64(len(o.Body)))
+	}
 	c.lastOrderUs = c.nowUs
 }
 
@@ -202,7 +205,7 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	}
 	whole := turn == n.turn && !d.Part && n.turnInFlight
 	if whole {
-		n.turnInFlight = false
+		n.turnInFlight, n.memory.asked = false, false
 		if n.turnEntries {
 			c.Out.Acks = append(c.Out.Acks, NodeAck{Node: n.id, Us: c.nowUs - n.turnSentUs})
 		}
@@ -216,6 +219,9 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 		return // cannot be: it applied what this session has not sent
 	}
 	n.sent = max(n.sent, d.Applied.Index) // it had what was to be sent again
+	var memory []byte
+	var memoryBytes uint64
+	asked := false
 	for {
 		kind, id, reply, ok := d.Next()
 		if !ok {
@@ -232,6 +238,9 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 			if dueMs, reply, ok := wire.TakeDue(reply); ok {
 				c.readReplied(n, id, reply, dueMs)
 			}
+		case wire.ReplyMemory:
+			memory, asked = reply, true
+			memoryBytes = id
 		case wire.ReplyLater:
 			n.reads.goesOn(id, c.nowUs)
 		}
@@ -244,6 +253,9 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 		c.compareDigest(n, d.DigestIndex, d.Digest)
 		c.advance()
 		c.maybeAdd(n)
+	}
+	if asked {
+		c.memoryReplied(n, memoryBytes, memory, d.Applied.Index)
 	}
 	if next := c.pending.confirmed + 1; whole && next <= n.match && n.reads.queries == 0 {
 		if r := c.pending.at(next); r != nil && r.primary == n && !r.replied {

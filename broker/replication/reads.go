@@ -3,6 +3,7 @@ package replication
 import (
 	"slices"
 
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 )
 
@@ -460,9 +461,4 @@ func (c *Core) primaryOf(key uint64) *node {
 }
 
 // weight is the node's rank for a key in rendezvous hashing (Thaler and Ravishankar, 1998).
-func (n *node) weight(key uint64) uint64 {
-	z := key ^ n.salt
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
-}
+func (n *node) weight(key uint64) uint64 { return eviction.Weight(key, n.salt) }

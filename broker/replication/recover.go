@@ -61,6 +61,7 @@ func (c *Core) receiveFenced(n *node, m wire.Fenced) {
 func (c *Core) resetOrder(index uint64) {
 	c.tail, c.safe = index, index
 	c.pending.reset(index + 1)
+	c.resetMemory()
 	c.window.reset(index + 1)
 	clear(c.keyLast)
 	c.floor = index

@@ -25,6 +25,7 @@ func (c *Core) Status(nowUs int64) op.Status {
 		DigestMismatches: c.counters.digestMismatches, NodesEvicted: maps.Clone(c.counters.evicted),
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}
+	s.Memory = c.memoryStatus()
 	s.Verify = c.verifyStatus()
 	s.Hot, s.HotSpread = slices.Clone(c.hot.last), len(c.hot.spread)
 	if ms := c.window.oldestMs(); ms > 0 {
@@ -57,6 +58,7 @@ func (c *Core) nodeStatus(n *node) op.NodeStatus {
 		State: stateNames[n.state], Up: n.connected(), InSync: n.inSync(), Reason: n.lastReason,
 		Embedded: n.embedded, Applied: n.match, Keys: n.keys, UsedMemory: n.usedBytes,
 		IDs: n.ids, IDsAnswered: n.idsUsed, Software: n.software, Protocol: int(n.version),
+		Memory: n.memory.bytes, MemoryLimit: n.memory.limit,
 	}
 	if n.suspect && n.connected() {
 		s.State = "suspect"

@@ -14,7 +14,8 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	if paced && !c.mayJoinGoOn(n) {
 		return false
 	}
-	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil && read == nil {
+	wantBytes, askMemory := c.asksMemory(n)
+	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil && read == nil && !askMemory {
 		return false
 	}
 	n.turn++
@@ -47,7 +48,8 @@ func (c *Core) maybeSendTurn(n *node) bool {
 				b = wire.AppendQueryItem(b, it.id)
 			} else {
 				b = wire.AppendReadItem(b, &wire.Read{ID: it.id, TimeMs: it.timeMs, DB: it.op.DB, Proto: it.op.Proto,
-					Txn: it.op.Txn, NoTouch: it.op.NoTouch, Due: it.near && n.version != wire.VersionBefore, Body: it.op.Body})
+					Txn: it.op.Txn, NoTouch: it.op.NoTouch, Due: it.near && n.version != wire.VersionBefore,
+					Accesses: it.op.Hold.Accesses, Body: it.op.Body})
 			}
 			budget -= len(b) - before
 			continue
@@ -83,6 +85,9 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		if read != nil {
 			b = c.startReader(read, b)
 		}
+	}
+	if askMemory {
+		b = c.appendMemoryAsk(b, n, wantBytes)
 	}
 	n.sentMax = max(n.sentMax, n.sent)
 	n.turnEntries = n.sent > first
@@ -143,7 +148,7 @@ func (c *Core) resend(n *node, from uint64, why string) {
 		c.loseMarks(n)
 	}
 	n.sent = from
-	n.turnInFlight = false
+	n.turnInFlight, n.memory.asked = false, false
 	if len(n.long) > 0 {
 		n.dropLong(wire.TTurn)
 		n.buf = nil // a part of it may still wait to be sent

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"brainer/broker/replication"
+	"brainer/internal/command"
 	"brainer/internal/daemon"
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 	"brainer/server"
 )
@@ -53,6 +55,8 @@ type options struct {
 	holdOffMax   time.Duration
 	hedgeReads   string
 	nearCache    int64
+	maxMemory    string
+	memoryPolicy string
 	hotReads     int64
 	verifyEvery  time.Duration
 	joinFloor    int64
@@ -95,6 +99,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.windowBytes, "window-bytes", d.WindowBytesMax, "`bytes` of the log window, from which a node that was away catches up")
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
+	f.StringVar(&o.maxMemory, "maxmemory", "0", "`bytes` (1gb, 75% of what the container may take) of each node's data at which keys are evicted or writes refused; a node's own limit counts if it is smaller; 0: none")
+	f.StringVar(&o.memoryPolicy, "maxmemory-policy", eviction.Default.Policy.String(), "what happens at the limit: "+strings.Join(eviction.Names(), ", "))
 	f.Int64Var(&o.nearCache, "near-cache", d.NearBytes, "`bytes` of replies to reads that the broker keeps, to answer them again without a node until their keys change; 0: none")
 	f.Int64Var(&o.hotReads, "hot-reads", d.HotReads, "reads a second from which on those of a key go to all in-sync nodes in turn, unless the near cache answers them; 0: never")
 	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
@@ -169,7 +175,13 @@ func (o *options) core() (replication.Config, error) {
 	if c.HotReads = o.hotReads; c.HotReads < 0 {
 		return c, fmt.Errorf("--hot-reads %d: at least 0", c.HotReads)
 	}
-	c.Embedded = o.embedded
+	if c.Memory.LimitBytes, err = daemon.MemoryLimit(o.maxMemory); err != nil {
+		return c, err
+	}
+	if c.Memory.Policy, err = eviction.ParsePolicy(o.memoryPolicy); err != nil {
+		return c, fmt.Errorf("--maxmemory-policy %s: %w", o.memoryPolicy, err)
+	}
+	c.Embedded, c.Unlink = o.embedded, command.Unlink
 	return c, nil
 }
 

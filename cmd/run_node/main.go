@@ -18,6 +18,7 @@ import (
 	"brainer/internal/daemon"
 	"brainer/internal/link/zmq"
 	"brainer/internal/link/zmtp"
+	"brainer/internal/process"
 	"brainer/metrics"
 	"brainer/node"
 	"brainer/node/replica"
@@ -43,6 +44,7 @@ type options struct {
 	links     daemon.Links
 	id        string
 	metrics   string
+	maxMemory string
 	web       string
 	ioThreads int
 }
@@ -55,6 +57,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	o.links.BoundFlags(f)
 	o.links.DialFlags(f)
 	f.StringVar(&o.id, "id", "", "the node's `name`, the same after a restart; default: host name and endpoint")
+	f.StringVar(&o.maxMemory, "maxmemory", "0", "`bytes` (1gb, 75% of what the container may take) of this process at which keys are evicted or writes refused, as the broker's policy says; the smallest limit of all nodes counts; 0: none")
 	f.StringVar(&o.metrics, "metrics", "", "`address` of /metrics, /healthz and /readyz; empty: none")
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.IntVar(&o.ioThreads, "io-threads", 1, "ZeroMQ I/O threads")
@@ -113,7 +116,13 @@ func run(o *options) error {
 	transport := zmtp.Over(libzmq, zmtp.Options{Linger: daemon.Linger()})
 	defer transport.Close()
 
+	limit, err := daemon.MemoryLimit(o.maxMemory)
+	if err != nil {
+		return err
+	}
+	process.LimitHeap(limit)
 	cfg := replica.DefaultConfig()
+	cfg.LimitBytes = limit
 	cfg.NodeID, cfg.Endpoint, cfg.Table = o.nodeID(), o.endpoint, command.NewTable()
 	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
 	n, err := node.New(node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log})

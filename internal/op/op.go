@@ -45,6 +45,7 @@ type Op struct {
 	Client  []byte   // of a Write or Txn: with Number the name under which it may be sent again; as lasting as Body; empty: none
 	Number  uint64   // "
 	NoTouch bool     // do not refresh access times
+	DenyOOM bool     // a Write or Txn that may take memory: it is not ordered beyond the limit
 	Near    bool     // a Read of one key whose reply follows from that key's value alone: it may be answered by an earlier one's
 	Txn     bool     // a Read whose Body is the commands of a transaction that only reads
 
@@ -74,6 +75,9 @@ type Op struct {
 // Cancelled reports whether the submitter has lost interest (a Barrier whose client has gone).
 func (o *Op) Cancelled() bool { return o.batch != nil && o.batch.cancelled.Load() }
 
+// Batch is what o was submitted with, nil when it is on its own.
+func (o *Op) Batch() *Batch { return o.batch }
+
 // Hold is the ordering core's own bookkeeping on an Op.
 type Hold struct {
 	OrderedUs int64  // when it was taken, microseconds
@@ -81,6 +85,7 @@ type Hold struct {
 	Notified  bool   // it has its answer, or nobody waits for one
 	Asked     uint64 // a read: the number of the question that was answered
 	Twice     bool   // a read: it is asked of two nodes
+	Accesses  uint32 // a read: so many others of its key were answered without a node before
 }
 
 // Batch is a pipeline of operations of one connection, answered together.

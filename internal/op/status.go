@@ -1,5 +1,7 @@
 package op
 
+import "brainer/internal/eviction"
+
 // Status is what the broker knows about itself and its nodes at one moment: the one source of
 // BRAINER STATUS, BRAINER NODES, INFO, ROLE, the metrics and brainer-cli status.
 type Status struct {
@@ -35,12 +37,26 @@ type Status struct {
 	ResumesTotal     uint64
 	SnapshotsTotal   uint64
 
+	Memory Memory
+
 	Verify Verify
 
 	Hot       []HotKey `json:"-"` // of the last second, the hottest first; BRAINER HOTKEYS shows them
 	HotSpread int      // keys whose reads are spread over the nodes
 
 	Nodes []NodeStatus
+}
+
+// Memory is the memory limit, and what became of it.
+type Memory struct {
+	eviction.Settings
+	SmallestBytes int64  // the smallest limit, nodes' own included; 0: there is none
+	UsedBytes     int64  // what the in-sync node takes that takes most
+	Waiting       int    // operations that wait for room
+	Evicted       uint64 // keys
+	EvictedBy     map[string]uint64
+	Nominated     uint64
+	Refused       uint64 // writes, with -OOM
 }
 
 // HotKey is how often a key was asked for in a second, about: one operation in a few is counted.
@@ -93,6 +109,8 @@ type NodeStatus struct {
 	InflightBytes int64
 	Keys          int64
 	UsedMemory    int64
+	Memory        int64       // bytes of its process that are compared with a limit
+	MemoryLimit   int64       // its own; 0: none
 	IDs           int64       // outcomes of writes with an id that its copy keeps
 	IDsAnswered   uint64      // writes that this life of the node has answered with one
 	Join          *JoinStatus // while it joins

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"brainer/broker/replication"
+	"brainer/internal/command"
 	"brainer/internal/op"
 	"brainer/internal/wire"
 )
@@ -22,6 +23,7 @@ type brokerHost struct {
 	inbox   []arrival
 	frame   []byte
 	ops     []*op.Op
+	held    []*op.Op
 	storeNo uint64 // durable, not yet told
 	told    bool
 
@@ -45,7 +47,7 @@ func (b *brokerHost) start() {
 	b.life++
 	cfg := w.plan.Broker
 	cfg.BrokerRun, cfg.Rand = w.rng.Uint64()|1, w.rng.Uint64
-	cfg.Embedded = w.plan.Embedded
+	cfg.Embedded, cfg.Unlink = w.plan.Embedded, command.Unlink
 	cfg.Ack = w.plan.Ack
 	cfg.FrameBytesMax, cfg.FragmentBytes = w.plan.FrameBytesMax, min(w.plan.FrameBytesMax, wire.FragmentBytes)
 	cfg.Fault = w.opt.Broker
@@ -55,7 +57,7 @@ func (b *brokerHost) start() {
 		b.skewUs = w.between(-2_000_000, 2_000_000)
 	}
 	b.storing = nil
-	b.inbox, b.ops = nil, nil
+	b.inbox, b.ops, b.held = nil, nil, nil
 	b.told, b.waking = true, false
 	b.core = replication.New(cfg, b.disk, b.clockUs())
 	b.tickUs = w.nowUs
@@ -98,6 +100,8 @@ func (b *brokerHost) collect() {
 	b.w.stats.Hedged += int(s.ReadsHedged)
 	b.w.stats.HedgesWon += int(s.ReadsHedgedWon)
 	b.w.stats.NearHits += int(s.NearHits)
+	b.w.stats.Evicted += int(s.Memory.Evicted)
+	b.w.stats.OutOfMemory += int(s.Memory.Refused)
 	b.w.stats.Snapshots += int(s.SnapshotsTotal)
 	b.w.stats.Resumes += int(s.ResumesTotal)
 	if s.DigestMismatches > 0 {
@@ -170,6 +174,9 @@ func (b *brokerHost) loop() {
 	for _, o := range ops {
 		b.core.Submit(b.clockUs(), o)
 		w.history.ordered(o)
+		if o.Index == 0 && o.DenyOOM {
+			b.held = append(b.held, o) // perhaps it waits for memory
+		}
 	}
 	in := b.inbox
 	b.inbox = nil
@@ -177,10 +184,12 @@ func (b *brokerHost) loop() {
 		w.check.receivedDone(a.frame)
 		b.frame = append(b.frame[:0], a.frame...) // used again, as a socket's buffer is
 		b.core.Receive(b.clockUs(), a.conn.id, b.frame)
+		b.orderedLater()
 	}
 	if w.nowUs-b.tickUs >= brokerTickUs {
 		b.tickUs = w.nowUs
 		b.core.Tick(b.clockUs())
+		b.orderedLater()
 	}
 	b.core.Flush(b.clockUs())
 	b.perform()
@@ -188,6 +197,14 @@ func (b *brokerHost) loop() {
 	if at := b.core.HedgeAt(); at > 0 {
 		w.after(max(at-b.clockUs(), 1), b.wake)
 	}
+}
+
+// orderedLater tells the history of writes that have waited for memory.
+func (b *brokerHost) orderedLater() {
+	b.held = slices.DeleteFunc(b.held, func(o *op.Op) bool {
+		b.w.history.ordered(o)
+		return o.Index > 0 || o.Hold.Notified
+	})
 }
 
 // perform does what the core has put out, as package broker does.

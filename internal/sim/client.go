@@ -266,6 +266,7 @@ func (c *client) describe(o *op.Op, cmd []string) bool {
 	row := c.w.opt.Table.Find(raw)
 	o.Keys = row.AppendKeyHashes(o.Keys, 0, raw)
 	o.Keyless = o.Keyless || row.Flags&command.Keyless != 0
+	o.DenyOOM = o.DenyOOM || row.Flags&command.DenyOOM != 0
 	return row.Flags&command.Write != 0
 }
 

@@ -123,7 +123,7 @@ func (h *history) at(era, index uint64) *operation {
 }
 
 // The errors that mean that nothing was ordered, and the one that leaves it open.
-var definite = []string{"-LOADING ", "-CLUSTERDOWN ", "-NOREPLICAS ", "-TRYAGAIN "}
+var definite = []string{"-LOADING ", "-CLUSTERDOWN ", "-NOREPLICAS ", "-TRYAGAIN ", "-OOM ", "-EXECABORT "}
 
 // answered takes an answer; it returns nil when nobody waits for it.
 func (h *history) answered(o *op.Op) *operation {
@@ -168,7 +168,8 @@ func (h *history) answered(o *op.Op) *operation {
 		}
 	}
 	narrow := w.plan.Broker.WindowBytesMax < 16<<10 && bytes.HasPrefix(o.Reply, []byte("-TRYAGAIN"))
-	if w.check.calm && x.outcome != ok && !narrow && !(o.Kind != op.Read && bytes.HasPrefix(o.Reply, []byte("-NOREPLICAS")) && h.fewNodes(o)) {
+	full := w.plan.mayBeFull() && o.DenyOOM && x.outcome == refused
+	if w.check.calm && x.outcome != ok && !narrow && !full && !(o.Kind != op.Read && bytes.HasPrefix(o.Reply, []byte("-NOREPLICAS")) && h.fewNodes(o)) {
 		w.failf("9: after healing, %s was answered %q", text(o), x.reply)
 	}
 	w.mark('r', uint64(len(x.reply)), uint64(x.outcome), x.invoked)

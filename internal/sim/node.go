@@ -51,7 +51,7 @@ type nodeHost struct {
 // published is what the heartbeats say.
 type published struct {
 	applied, turn, epoch uint64
-	keys, used           int64
+	keys, used, memory   int64
 	deadlineMs           int64
 }
 
@@ -269,7 +269,7 @@ func (w *world) drawVersion() uint8 {
 // sendBeat is the heartbeat goroutine.
 func (n *nodeHost) sendBeat() {
 	now := n.w.nowUs
-	m := wire.Beat{Applied: n.pub.applied, Turn: n.pub.turn, Keys: n.pub.keys, UsedBytes: n.pub.used}
+	m := wire.Beat{Applied: n.pub.applied, Turn: n.pub.turn, Keys: n.pub.keys, UsedBytes: n.pub.used, MemoryBytes: n.pub.memory, LimitBytes: n.w.plan.Node.LimitBytes}
 	if n.busyFromUs > 0 {
 		m.BusyMs = uint32((now-n.busyFromUs)/1000) + 1
 	}
@@ -393,7 +393,7 @@ func (n *nodeHost) work() {
 func (n *nodeHost) publish() {
 	b := n.replica.Beat(0)
 	_, epoch := n.replica.Session()
-	n.pub = published{applied: b.Applied, turn: b.Turn, epoch: epoch, deadlineMs: n.replica.NextDeadlineMs()}
+	n.pub = published{applied: b.Applied, turn: b.Turn, epoch: epoch, deadlineMs: n.replica.NextDeadlineMs(), memory: b.MemoryBytes}
 }
 
 func turnNumber(frame []byte) uint64 {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"brainer/broker/replication"
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 	"brainer/internal/wire"
 	"brainer/node/replica"
@@ -88,6 +89,11 @@ func drawPlan(r *rand.Rand) Plan {
 	b.MinInSync = pick(r, 1, 1, 1, 2)
 	b.MinInSync = min(b.MinInSync, p.Nodes)
 	n := &p.Node
+	if r.IntN(3) == 0 {
+		b.Memory.LimitBytes = pick[int64](r, 100, 250, 600)
+		b.Memory.Policy = eviction.Policy(r.IntN(8))
+		n.CountLogical = true
+	}
 	n.RingBytesMax = pick[int64](r, 0, 2<<10, 1<<20)
 	n.ChunkBytes = pick(r, 1, 60, 1000)
 	n.ChunkCredit = pick[uint32](r, 1, 2, 8)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"brainer/broker/replication"
+	"brainer/internal/eviction"
 	"brainer/node/replica"
 )
 
@@ -79,6 +80,11 @@ func plantedFaults() []planted {
 			return []string{"GET", "s0"}
 		}
 	}
+	evicting := func(p *Plan) {
+		near(p)
+		p.Nodes, p.FirstNodes, p.Embedded, p.Keys, p.Loss = 3, 3, false, 5, 0
+		p.Broker.Memory.LimitBytes, p.Broker.Memory.Policy, p.Node.CountLogical = 250, eviction.AllKeysLRU, true
+	}
 	return []planted{
 		{name: "AckEarly", broker: b{AckEarly: true}, within: 10, found: "3"},
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
@@ -103,6 +109,9 @@ func plantedFaults() []planted {
 		{name: "NearStale", broker: b{NearStale: true}, within: 50, found: "read", change: near},
 		{name: "NearUnsafe", broker: b{NearUnsafe: true}, within: 50, found: "8", change: nearSlow},
 		{name: "NearNoDeadline", broker: b{NearNoDeadline: true}, within: 50, found: "read", change: near},
+		{name: "EvictKeepsNear", broker: b{EvictKeepsNear: true}, within: 50, found: "read", change: evicting},
+		{name: "OwnEviction", node: n{OwnEviction: true}, within: 20, found: "2", change: evicting},
+		{name: "EvictIdle", node: n{EvictIdle: true}, within: 50, found: "2", change: evicting},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},
 		{name: "OwnSeed", node: n{OwnSeed: 12345}, within: 10, found: "2"},

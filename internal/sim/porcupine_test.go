@@ -77,7 +77,7 @@ func TestPorcupineAgrees(t *testing.T) {
 	for seed := uint64(1); seed <= seeds; seed++ {
 		byKey := map[string][]porcupine.Operation{}
 		r := Run(Options{Seed: seed, Table: table,
-			Change:  func(p *Plan) { p.SingleKeysOnly, p.OtherAcks = true, 0 },
+			Change:  func(p *Plan) { p.SingleKeysOnly, p.OtherAcks, p.Broker.Memory.LimitBytes = true, 0, 0 },
 			inspect: func(w *world) { byKey = registers(w) }})
 		if r.Err != nil {
 			t.Fatalf("seed %d: %v", seed, r.Err)
@@ -101,7 +101,9 @@ func TestPorcupineFindsAFault(t *testing.T) {
 	for seed := uint64(1); seed <= 20; seed++ {
 		var byKey map[string][]porcupine.Operation
 		opt := Options{Seed: seed, Table: table,
-			Change:  func(p *Plan) { p.SingleKeysOnly, p.OtherAcks, p.Nodes, p.FirstNodes = true, 0, 3, 3 },
+			Change: func(p *Plan) {
+				p.SingleKeysOnly, p.OtherAcks, p.Nodes, p.FirstNodes, p.Broker.Memory.LimitBytes = true, 0, 3, 3, 0
+			},
 			inspect: func(w *world) { byKey = registers(w) }}
 		opt.Broker.ReplyMixUp = true
 		Run(opt)

@@ -46,6 +46,8 @@ type Stats struct {
 	Resends, Rerouted         int
 	Hedged, HedgesWon         int
 	NearHits                  int
+	Evictions, Evicted        int // entries, keys
+	OutOfMemory               int
 	Compared                  int // ranges
 	LostUnsafe                int // acknowledged by fewer than all, and lost, as it may be
 	CopiesLost                int // runs in which the last copy was lost
@@ -76,6 +78,9 @@ func (s *Stats) Add(t Stats) {
 	s.Hedged += t.Hedged
 	s.HedgesWon += t.HedgesWon
 	s.NearHits += t.NearHits
+	s.Evictions += t.Evictions
+	s.Evicted += t.Evicted
+	s.OutOfMemory += t.OutOfMemory
 	s.Compared += t.Compared
 	s.LostUnsafe += t.LostUnsafe
 	s.CopiesLost += t.CopiesLost

@@ -27,7 +27,7 @@ func FuzzDecode(f *testing.F) {
 		same(t, b, DecodeFenced, func(m Fenced) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeReject, func(m Reject) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeNack, func(m Nack) []byte { return m.Append(nil, h) })
-		same(t, b, DecodeBeat, func(m Beat) []byte { return m.Append(nil, h) })
+		same(t, b, func(b []byte) (Beat, error) { return DecodeBeat(b, Version) }, func(m Beat) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeLoad, func(m Load) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeChunk, func(m Chunk) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeCredit, func(m Credit) []byte { return m.Append(nil, h) })

@@ -33,6 +33,9 @@ func samples(version uint8) []sample {
 	reject := Reject{Retry: true, Reason: "why"}
 	nack := Nack{Position: Position{Era: 1, Index: 2}}
 	beat := Beat{Applied: 1, Turn: 2, BusyMs: 3, Reclaimable: true, Keys: 4, UsedBytes: 5, IDs: 8, IDsAnswered: 9, Tail: 6, Safe: 7, InSync: true, State: "live"}
+	if version != VersionBefore {
+		beat.MemoryBytes, beat.LimitBytes, beat.Counts = 10, 11, Counts{LFU: true, LogFactor: 12, DecayMinutes: 13}
+	}
 	load := Load{SnapID: 1, ClusterID: 2, Position: Position{Era: 3, Index: 4}}
 	chunk := Chunk{SnapID: 1, Number: 2, Last: true, Digest: 3, KeysDone: 4, KeysTotal: 5, BytesTotal: 6, Records: []byte("records")}
 	credit := Credit{SnapID: 1, UpTo: 2}
@@ -46,9 +49,9 @@ func samples(version uint8) []sample {
 		{"fenced", fenced.Append(nil, h), func(b []byte) (any, error) { return DecodeFenced(b) }, fenced},
 		{"reject", reject.Append(nil, h), func(b []byte) (any, error) { return DecodeReject(b) }, reject},
 		{"turn", goldenTurn(h), func(b []byte) (any, error) { return takeTurn(b) }, goldenTurnItems(version)},
-		{"done", goldenDone(h), func(b []byte) (any, error) { return takeDone(b) }, goldenDoneReplies()},
+		{"done", goldenDone(h), func(b []byte) (any, error) { return takeDone(b) }, goldenDoneReplies(version)},
 		{"nack", nack.Append(nil, h), func(b []byte) (any, error) { return DecodeNack(b) }, nack},
-		{"beat", beat.Append(nil, h), func(b []byte) (any, error) { return DecodeBeat(b) }, beat},
+		{"beat", beat.Append(nil, h), func(b []byte) (any, error) { return DecodeBeat(b, version) }, beat},
 		{"load", load.Append(nil, h), func(b []byte) (any, error) { return DecodeLoad(b) }, load},
 		{"chunk", chunk.Append(nil, h), func(b []byte) (any, error) { return DecodeChunk(b) }, chunk},
 		{"credit", credit.Append(nil, h), func(b []byte) (any, error) { return DecodeCredit(b) }, credit},
@@ -80,7 +83,8 @@ func goldenTurn(h Header) []byte {
 	b = AppendSnapshotItem(b, 10, false)
 	if h.Version != VersionBefore {
 		b = AppendSnapshotItem(b, 11, true)
-		b = AppendReadItem(b, &Read{ID: 12, TimeMs: 13, Due: true, Body: []byte("due")})
+		b = AppendReadItem(b, &Read{ID: 12, TimeMs: 13, Due: true, Accesses: 18, Body: []byte("due")})
+		b = AppendMemoryItem(b, goldenAsk())
 	}
 	return FinishTurn(b, h)
 }
@@ -91,9 +95,13 @@ func goldenTurnItems(version uint8) []any {
 		es[0], es[1], es[2], Read{ID: 6, TimeMs: 7, DB: 8, Proto: 3, Txn: true, NoTouch: true, Body: []byte("read")},
 		ItemQuery, uint64(9), ItemSnapshot, uint64(10), false}
 	if version != VersionBefore {
-		items = append(items, ItemSnapshot, uint64(11), true, Read{ID: 12, TimeMs: 13, Due: true, Body: []byte("due")})
+		items = append(items, ItemSnapshot, uint64(11), true, Read{ID: 12, TimeMs: 13, Due: true, Accesses: 18, Body: []byte("due")}, *goldenAsk())
 	}
 	return items
+}
+
+func goldenAsk() *AskMemory {
+	return &AskMemory{TimeMs: 14, Policy: 1, Samples: 5, WantBytes: 15, Salts: []uint64{16, 17}, Own: 1}
 }
 
 func takeTurn(body []byte) ([]any, error) {
@@ -118,6 +126,8 @@ func takeTurn(body []byte) ([]any, error) {
 			}
 		case ItemRead:
 			got = append(got, it.Read)
+		case ItemMemory:
+			got = append(got, it.Memory)
 		case ItemSnapshot:
 			got = append(got, it.Kind, it.ID, it.Parts)
 		default:
@@ -129,14 +139,14 @@ func takeTurn(body []byte) ([]any, error) {
 
 func goldenDone(h Header) []byte {
 	b := BeginDone(nil)
-	for _, r := range goldenDoneReplies()[1:] {
+	for _, r := range goldenDoneReplies(h.Version)[1:] {
 		r := r.(reply)
 		b = BeginReply(b, r.Kind, r.ID)
 		start := len(b)
 		b = append(b, r.Bytes...)
 		EndReply(b, start)
 	}
-	return FinishDone(b, goldenDoneReplies()[0].(DoneHead), h)
+	return FinishDone(b, goldenDoneReplies(h.Version)[0].(DoneHead), h)
 }
 
 // reply is one of a Done's.
@@ -146,9 +156,14 @@ type reply struct {
 	Bytes string
 }
 
-func goldenDoneReplies() []any {
-	return []any{DoneHead{Applied: Position{Era: 1, Index: 2}, DigestIndex: 3, Digest: 4, Part: true},
+func goldenDoneReplies(version uint8) []any {
+	replies := []any{DoneHead{Applied: Position{Era: 1, Index: 2}, DigestIndex: 3, Digest: 4, Part: true},
 		reply{ReplyEntry, 5, "+OK\r\n"}, reply{ReplyRead, 6, "$-1\r\n"}, reply{ReplyGone, 7, ""}}
+	if version != VersionBefore {
+		b := AppendNomination(nil, Nomination{DB: 1, Hash: 5, Bytes: 2, Key: []byte("k")})
+		replies = append(replies, reply{ReplyMemory, 8, string(AppendNomination(b, Nomination{DB: 3, Bytes: 4, Key: []byte("key")}))})
+	}
+	return replies
 }
 
 func takeDone(body []byte) ([]any, error) {

@@ -157,11 +157,21 @@ type Beat struct {
 	UsedBytes   int64
 	IDs         int64  // outcomes that are kept for retries
 	IDsAnswered uint64 // writes that were answered with one, in this life of the node
+	MemoryBytes int64  // from version 5 on: of the process, for the data; what a limit is compared with
+	LimitBytes  int64  // from version 5 on: the node's own limit, 0: none
 
 	Tail   uint64
 	Safe   uint64
 	InSync bool
 	State  string // the broker's word for the receiver's state
+	Counts Counts // from version 5 on
+}
+
+// Counts says how a node counts accesses to keys, and whether it tells of that or of idle time.
+type Counts struct {
+	LFU          bool
+	LogFactor    uint32
+	DecayMinutes uint32
 }
 
 func (m Beat) Append(b []byte, h Header) []byte {
@@ -179,13 +189,25 @@ func (m Beat) Append(b []byte, h Header) []byte {
 	b = putU64(b, m.Safe)
 	b = putBool(b, m.InSync)
 	b = putString(b, m.State)
+	if h.Version != VersionBefore {
+		b = putU64(b, uint64(m.MemoryBytes))
+		b = putU64(b, uint64(m.LimitBytes))
+		b = putBool(b, m.Counts.LFU)
+		b = putU32(b, m.Counts.LogFactor)
+		b = putU32(b, m.Counts.DecayMinutes)
+	}
 	return Finish(b, h)
 }
 
-func DecodeBeat(body []byte) (m Beat, err error) {
+// DecodeBeat takes the body of a frame of that version.
+func DecodeBeat(body []byte, version uint8) (m Beat, err error) {
 	r := reader{b: body}
 	m = Beat{Applied: r.u64(), Turn: r.u64(), BusyMs: r.u32(), Reclaimable: r.bool(), Keys: r.i64(),
 		UsedBytes: r.i64(), IDs: r.i64(), IDsAnswered: r.u64(), Tail: r.u64(), Safe: r.u64(), InSync: r.bool(), State: r.string()}
+	if version != VersionBefore {
+		m.MemoryBytes, m.LimitBytes = r.i64(), r.i64()
+		m.Counts = Counts{LFU: r.bool(), LogFactor: r.u32(), DecayMinutes: r.u32()}
+	}
 	return m, r.done()
 }
 

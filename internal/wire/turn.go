@@ -120,7 +120,9 @@ type Read struct {
 	Txn     bool
 	NoTouch bool
 	Due     bool // tell the deadline of its key, the first argument, too (ReplyDue); from version 5 on
-	Body    []byte
+	// Accesses to that key that a cache has answered since it was asked for last; with Due only.
+	Accesses uint32
+	Body     []byte
 }
 
 // TurnHead begins a turn. What follows is a sequence of items, in order.
@@ -146,6 +148,7 @@ const (
 	// On the wire, from version 5 on:
 	itemSnapshotParts // ItemSnapshot with Parts
 	itemReadDue       // ItemRead with Due
+	ItemMemory        // tell what the data takes, and name keys that may be evicted
 )
 
 // BeginTurn starts a turn in b (a frame whose first item follows).
@@ -188,6 +191,9 @@ func AppendReadItem(b []byte, r *Read) []byte {
 	b = append(b, r.DB, r.Proto)
 	b = putBool(b, r.Txn)
 	b = putBool(b, r.NoTouch)
+	if r.Due {
+		b = putU32(b, r.Accesses)
+	}
 	return putBytes(b, r.Body)
 }
 
@@ -213,6 +219,7 @@ type Item struct {
 	Count   int    // ItemEntries
 	Entries []byte
 	Read    Read
+	Memory  AskMemory // ItemMemory
 }
 
 // Turn iterates over a received turn.
@@ -246,9 +253,15 @@ func (t *Turn) Next(it *Item) bool {
 	case ItemRead, itemReadDue:
 		due := it.Kind == itemReadDue
 		it.Kind = ItemRead
-		it.Read = Read{Due: due, ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), NoTouch: r.bool(), Body: r.bytes()}
+		it.Read = Read{Due: due, ID: r.u64(), TimeMs: r.i64(), DB: r.u8(), Proto: r.u8(), Txn: r.bool(), NoTouch: r.bool()}
+		if due {
+			it.Read.Accesses = r.u32()
+		}
+		it.Read.Body = r.bytes()
 	case ItemQuery:
 		it.ID = r.u64()
+	case ItemMemory:
+		it.Memory = r.askMemory()
 	case ItemSnapshot, itemSnapshotParts:
 		it.Parts, it.Kind = it.Kind == itemSnapshotParts, ItemSnapshot
 		it.ID = r.u64()
@@ -268,6 +281,9 @@ func (t Turn) Check(databases int) error {
 	var e Entry
 	for t.Next(&it) {
 		if it.Kind == ItemRead && int(it.Read.DB) >= databases {
+			return ErrCorrupt
+		}
+		if m := &it.Memory; it.Kind == ItemMemory && m.WantBytes > 0 && int(m.Own) >= len(m.Salts) {
 			return ErrCorrupt
 		}
 		if it.Kind != ItemEntries {
@@ -307,11 +323,12 @@ const doneHeadBytes = 4*8 + 1
 type ReplyKind uint8
 
 const (
-	ReplyEntry ReplyKind = iota + 1 // ID is the entry's index
-	ReplyRead                       // ID is the read's id
-	ReplyGone                       // the kept reply of entry ID is not there any more
-	ReplyLater                      // read ID goes on in slices; its ReplyRead follows in a Done with number 0
-	ReplyDue                        // ID is a read's that asked for it: the key's deadline (ms, 0: none) and the reply
+	ReplyEntry  ReplyKind = iota + 1 // ID is the entry's index
+	ReplyRead                        // ID is the read's id
+	ReplyGone                        // the kept reply of entry ID is not there any more
+	ReplyLater                       // read ID goes on in slices; its ReplyRead follows in a Done with number 0
+	ReplyDue                         // ID is a read's that asked for it: the key's deadline (ms, 0: none) and the reply
+	ReplyMemory                      // ID is the bytes that the data takes; nominations follow (AppendNomination)
 )
 
 // AppendDue appends what a ReplyDue begins with.
@@ -389,7 +406,7 @@ func (d *Done) Next() (kind ReplyKind, id uint64, reply []byte, ok bool) {
 		return 0, 0, nil, false
 	}
 	kind, id, reply = ReplyKind(r.u8()), r.u64(), r.bytes()
-	if kind == 0 || kind > ReplyDue {
+	if kind == 0 || kind > ReplyMemory {
 		r.bad = true
 	}
 	return kind, id, reply, !r.bad

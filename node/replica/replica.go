@@ -3,11 +3,13 @@ package replica
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
 	"brainer/internal/command"
+	"brainer/internal/eviction"
 	"brainer/internal/keyspace"
 	"brainer/internal/wire"
 	"brainer/resp"
@@ -27,12 +29,13 @@ type Config struct {
 	ChunkBytes      int   // of a snapshot
 	PartBytes       int   // of a string there; a longer one comes in parts
 	ChunkCredit     uint32
-	ReclaimPerEntry int // expired keys freed with an entry
-	ReclaimPerTick  int // and with a TICK
-	StepBytes       int // a step of a turn ends when that many bytes of replies have gathered
-	TailBytes       int // or with a reply of that many, which is sent from where it lies
-	IDsMax          int // clients whose writes' outcomes are kept
-	SliceElements   int // a read that visits more is executed in slices of so many, with other work in between
+	ReclaimPerEntry int   // expired keys freed with an entry
+	ReclaimPerTick  int   // and with a TICK
+	StepBytes       int   // a step of a turn ends when that many bytes of replies have gathered
+	TailBytes       int   // or with a reply of that many, which is sent from where it lies
+	LimitBytes      int64 // of memory, this node's own; 0: none
+	IDsMax          int   // clients whose writes' outcomes are kept
+	SliceElements   int   // a read that visits more is executed in slices of so many, with other work in between
 
 	Keep bool // put what must be kept for the next life into Changes
 
@@ -41,8 +44,10 @@ type Config struct {
 
 	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
 	OnRead  func(id uint64, p wire.Position)     // and of every read
-	Wire    uint8                                // the highest protocol version, in tests; 0: this one
-	Fault   Fault                                // planted in tests only
+	// CountLogical has UsedBytes compared with a limit, in tests of little data.
+	CountLogical bool
+	Wire         uint8 // the highest protocol version, in tests; 0: this one
+	Fault        Fault // planted in tests only
 }
 
 func (c *Config) progressed() {
@@ -80,6 +85,8 @@ type Fault struct {
 	ForgetTTL     bool   // keep no deadlines in snapshots
 	MapOrder      bool   // execute as if the fields of an HSET came out of a map
 	IDSkewMs      int64  // added to the entry's time before an outcome's deadline is looked at
+	OwnEviction   bool   // evict a key by itself, as no entry says
+	EvictIdle     bool   // evict only what is idle here, whatever the entry says
 }
 
 // Replica is one copy. Not safe for concurrent use.
@@ -111,6 +118,7 @@ type Replica struct {
 	replies arena
 	watches watches
 	ids     ids
+	memory  memory
 	turn    turnState
 	done    []byte
 	tail    []byte // the large reply that ends done
@@ -172,6 +180,7 @@ func New(cfg Config) *Replica {
 // clear empties the copy: it is another replica from here on.
 func (r *Replica) clear() {
 	r.ks = keyspace.New()
+	r.setLFU()
 	r.watches = watches{}
 	r.ids = ids{max: r.cfg.IDsMax}
 	r.ks.SetHooks(keyspace.Hooks{
@@ -247,7 +256,8 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 		return Continue, ""
 	}
 	if h.Type == wire.TBeat { // passes between the parts of a long message
-		if m, err := wire.DecodeBeat(body); err == nil && h.Epoch == r.promised {
+		if m, err := wire.DecodeBeat(body, h.Version); err == nil && h.Epoch == r.promised {
+			r.takeTerms(&m)
 			r.inSync = m.InSync
 			r.safe = max(r.safe, m.Safe)
 		}
@@ -355,7 +365,8 @@ func (r *Replica) Beat(nowMs int64) wire.Beat {
 	next := r.NextDeadlineMs()
 	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: next > 0 && next <= nowMs,
 		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.usedBytes(),
-		IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered}
+		IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered,
+		MemoryBytes: r.MemoryBytes(), LimitBytes: r.cfg.LimitBytes}
 }
 
 func (r *Replica) usedBytes() int64 { return r.ks.UsedBytes() + r.ids.bytes }
@@ -381,7 +392,7 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 	r.reply.Reset(int(proto))
 	c := &r.ctx
 	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply, NoTouch: noTouch,
-		LaterFrom: r.laterFrom}
+		LaterFrom: r.laterFrom, LFU: r.memory.counts.LFU}
 	if txn {
 		if err := command.RunTxn(c, r.cfg.Table, body); err != nil {
 			r.reply.Reset(int(proto))
@@ -396,6 +407,12 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 		}
 		if n := len(args); r.cfg.Fault.MapOrder && n > 4 && string(args[0]) == "HSET" {
 			args[n-4], args[n-3], args[n-2], args[n-1] = args[n-2], args[n-1], args[n-4], args[n-3]
+		}
+		if r.cfg.Fault.EvictIdle && string(args[0]) == "UNLINK" {
+			args = slices.DeleteFunc(args, func(key []byte) bool {
+				idle, ok := r.ks.IdleSeconds(int(db), key, timeMs)
+				return ok && idle == 0
+			})
 		}
 		c.Args = args
 		command.Execute(c, r.cfg.Table)
@@ -429,6 +446,11 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	r.digest = chain(r.digest, index, r.replyHash(), r.ks.ChangeHash()^(r.ids.sum-ids))
 	if index%wire.DigestEvery == 0 {
 		r.checkAt, r.check = index, r.digest
+	}
+	if limit := r.memory.limitBytes; r.cfg.Fault.OwnEviction && limit > 0 && r.MemoryBytes() > limit*9/10 {
+		for _, n := range r.ks.Nominate(eviction.AllKeysLRU, 1, 5, e.TimeMs, func(int, []byte) bool { return true }) {
+			r.ks.Delete(n.DB, n.Key, e.TimeMs)
+		}
 	}
 	if r.cfg.Fault.FlipBit && index == 50 {
 		r.ks.Damage(index*0x9e3779b97f4a7c15, e.TimeMs)

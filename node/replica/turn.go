@@ -106,6 +106,8 @@ func (r *Replica) Step() {
 			}
 		case wire.ItemQuery:
 			r.answerQuery(s.item.ID)
+		case wire.ItemMemory:
+			r.answerMemory(&s.item.Memory)
 		case wire.ItemSnapshot:
 			if r.cfg.Fault.LateSnap {
 				r.lateSnap, r.lateParts = s.item.ID, s.item.Parts
@@ -190,6 +192,9 @@ func (r *Replica) maybePutDue(q *wire.Read) bool {
 		return false
 	}
 	v, _ := r.ks.Peek(int(q.DB), r.args[1], q.TimeMs)
+	if q.Accesses > 0 && !q.NoTouch {
+		r.ks.Touch(int(q.DB), r.args[1], int64(q.Accesses), q.TimeMs)
+	}
 	r.done = wire.BeginReply(r.done, wire.ReplyDue, q.ID)
 	start := len(r.done)
 	r.done = append(wire.AppendDue(r.done, v.DeadlineMs), reply...)

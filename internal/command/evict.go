@@ -1,9 +1,9 @@
-package eviction
+package command
 
 import "brainer/resp"
 
-// Command is the command that removes keys, as nodes execute it.
-func Command(keys [][]byte) []byte {
+// Unlink is the command that removes keys, as nodes execute it.
+func Unlink(keys [][]byte) []byte {
 	args := append(make([][]byte, 0, len(keys)+1), []byte("UNLINK"))
 	return resp.AppendCommand(nil, append(args, keys...)...)
 }

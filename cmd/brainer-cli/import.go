@@ -26,6 +26,31 @@ type importFlags struct {
 	restart         bool
 	skipUnsupported bool
 	password        string
+
+	by            string // scan or psync; "": what suits
+	follow        bool
+	untilCaughtUp bool
+}
+
+// check says what does not fit together.
+func (f *importFlags) check(source string) error {
+	follows := f.follow || f.untilCaughtUp
+	switch {
+	case f.by != "" && f.by != "scan" && f.by != "psync":
+		return fmt.Errorf("--by %s: scan or psync", f.by)
+	case !strings.Contains(source, "://") && (follows || f.by != ""):
+		return errors.New("--by, --follow and --until-caught-up are for a redis:// source")
+	case follows && f.by == "scan":
+		return errors.New("--follow takes --by psync")
+	case follows && (f.match != "" || len(f.dbs) > 0):
+		return errors.New("--follow takes everything: no --match, no --dbs")
+	case f.batch < 1:
+		return fmt.Errorf("--batch %d: at least 1", f.batch)
+	}
+	if f.follow = follows; follows {
+		f.by = "psync"
+	}
+	return nil
 }
 
 func (c *cli) importCommand() *cobra.Command {
@@ -37,15 +62,23 @@ func (c *cli) importCommand() *cobra.Command {
 RDB file ("-" is standard input).
 
 From a Redis the keys are read with SCAN and the commands of their types; what is changed meanwhile may come as it was or as it
-is. How far it is stands in the key ` + importKey + ` of the target: when it was interrupted, the same command goes on there.
-A file is read to its end before anything is changed.
+is. --by psync takes them as a replica does, all as of one moment, where the source allows it (it forks for that). --follow
+then applies each change, in order and once, until it is interrupted. To cut over, stop the writers and give the same
+command with --until-caught-up: it ends when nothing is missing.
+
+How far it is stands in the key ` + importKey + ` of the target until it is done: after an interruption the same command goes on
+there. A file is read to its end before anything is changed.
 
 Brainer has strings and hashes. Keys of other types are left out, counted, and make the exit code 1 unless
 --skip-unsupported says that they may be missing.`,
 		Example: `  brainer-cli ipc:///tmp/broker.sock import redis://:secret@10.0.0.5:6379
+  brainer-cli ipc:///tmp/broker.sock import redis://:secret@10.0.0.5:6379 --follow
   brainer-cli ipc:///tmp/broker.sock import dump.rdb --replace`,
 		Args: arguments(1, "import takes SOURCE: a redis:// address or an RDB file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(args[0]); err != nil {
+				return err
+			}
 			conn, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
@@ -62,6 +95,9 @@ Brainer has strings and hashes. Keys of other types are left out, counted, and m
 	fl.IntSliceVar(&f.dbs, "dbs", nil, "only these `databases`: 0,3; default: all")
 	fl.StringVar(&f.match, "match", "", "only keys that match this `pattern`, as KEYS does")
 	fl.IntVar(&f.batch, "batch", 500, "`keys` that are asked for at once")
+	fl.StringVar(&f.by, "by", "", "how a Redis is read: `scan` or psync; default: scan, with --follow psync")
+	fl.BoolVar(&f.follow, "follow", false, "go on applying the source's changes, until interrupted")
+	fl.BoolVar(&f.untilCaughtUp, "until-caught-up", false, "go on applying the source's changes until none is missing")
 	fl.BoolVar(&f.restart, "restart", false, "begin anew, whatever an interrupted import has done")
 	fl.BoolVar(&f.skipUnsupported, "skip-unsupported", false, "leave out keys of types that Brainer does not have, and think nothing of it")
 	fl.StringVar(&f.password, "source-password", "", "the source's password, if SOURCE has none; better in BRAINER_SOURCE_PASSWORD")

@@ -15,14 +15,16 @@ const importKey = "brainer:import"
 // importState is how far an import has come.
 type importState struct {
 	Source string `json:"source"`
-	Run    string `json:"run"` // of the source's process, or of its history: without it the rest means nothing
+	Merge  bool   `json:"merge,omitempty"` // there was other data before
+	Run    string `json:"run"`             // of the source's process, or of its history: without it the rest means nothing
 
 	// Of an import by SCAN.
 	DB     int    `json:"db"`
 	Cursor uint64 `json:"cursor"`
 
 	// Of one that follows: bytes of the source's stream that are applied; below 0 while the keys are being loaded.
-	Offset int64 `json:"offset,omitempty"`
+	Offset int64  `json:"offset"`
+	Owner  string `json:"owner,omitempty"` // who is at it
 }
 
 func (s importState) encode() string {
@@ -49,28 +51,32 @@ func loadImportState(ctx context.Context, conn *client.Client) (*importState, er
 	return &s, nil
 }
 
-// beginImport prepares the target, unless an import of the same source is to go on; then it returns how far that has come.
-func (f *importFlags) beginImport(ctx context.Context, conn *client.Client, source, run string) (*importState, error) {
+// beginImport prepares the target and returns where to begin: at the beginning, or, if goesOn allows it, where an import of the
+// same source and run has been interrupted.
+func (f *importFlags) beginImport(ctx context.Context, conn *client.Client, source, run string, goesOn bool) (*importState, error) {
 	state, err := loadImportState(ctx, conn)
-	if f.restart && (err == nil || state == nil) {
+	if f.restart {
+		f.restart, state = false, nil // not again when a link breaks
 		_, err = conn.DoContext(ctx, "DEL", importKey)
-		state = nil
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if state != nil && state.Source != source {
-		return nil, failure{fmt.Errorf("an import from %s has not come to its end: end that one, or --restart forgets it", state.Source)}
-	}
-	if state != nil && state.Run == run {
-		return state, nil
-	}
-	if state == nil { // otherwise what is there is of an import that came to nothing, and is overwritten
+	case state == nil:
 		if err := f.onto.prepare(ctx, conn); err != nil {
 			return nil, err
 		}
+		state = &importState{Merge: f.onto.merge}
+	case state.Source != source:
+		return nil, failure{fmt.Errorf("an import from %s has not come to its end: end that one, or --restart forgets it", state.Source)}
+	case goesOn && state.Run == run:
+		return state, nil
+	case !state.Merge: // what is there is of an import that came to nothing, and nothing else
+		if _, err := conn.DoContext(ctx, "FLUSHALL"); err != nil {
+			return nil, err
+		}
 	}
-	fresh := importState{Source: source, Run: run, Offset: -1}
+	fresh := importState{Source: source, Run: run, Offset: -1, Merge: state.Merge}
 	return &fresh, saveImportState(ctx, conn, fresh)
 }
 

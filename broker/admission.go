@@ -23,6 +23,6 @@ func Admit(from curve.Caller, body []byte) bool {
 	if h.Type != wire.THello {
 		return true // of a session, whose number nobody else knows
 	}
-	hello, err := wire.DecodeHello(rest)
+	hello, err := wire.DecodeHello(rest, h.Version)
 	return err == nil && hello.NodeID == from.NodeID
 }

@@ -126,7 +126,7 @@ func (n *Node) diskStopped() error {
 	if n.cfg.EndWithDisk {
 		return err
 	}
-	return nil
+	return errSession{"the disk has stopped", time.Millisecond} // what was held is not told before the broker knows
 }
 
 // Snapshot has the log replaced by a snapshot of the state as it is now, while the node goes on. It says whether one was begun.

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
+
+	"brainer/internal/link"
+	"brainer/internal/wire"
 
 	"brainer/node/storage"
 )
 
-// restoreAhead is how many records are read ahead of the replica.
-const restoreAhead = 32
+const (
+	restoreAhead     = 32 // records that are read ahead of the replica
+	loadingToldEvery = 250 * time.Millisecond
+)
 
 // restore takes what the storage has kept, before the first session.
 func (n *Node) restore(ctx context.Context) error {
@@ -29,14 +35,14 @@ func (n *Node) restore(ctx context.Context) error {
 	if d, ok := store.(interface{ Repaired() bool }); ok {
 		whole = !d.Repaired()
 	}
-	was, err := n.replica.EndRestore(n.cfg.Fsync.Always, whole)
+	same, err := n.replica.EndRestore(n.cfg.Fsync.Always, whole)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--data-dir: %w", err), store.Close())
 	}
 	if s := n.replica.Status(); s.Position.Index > 0 {
 		n.log.Info("copy loaded", "index", s.Position.Index, "keys", s.Keys, "ms", time.Since(began).Milliseconds())
 	}
-	if was != 0 {
+	if !same {
 		n.log.Warn("the last life did not end by itself: the copy may lack what it had acknowledged last, and takes that from the others")
 	}
 	n.keeper, err = startKeeper(store, n.cfg.Fsync, n.log, n.kick, n.replica.TakeChanges(nil))
@@ -64,6 +70,15 @@ func (n *Node) takeKept(ctx context.Context) error {
 			}
 		})
 	}()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		n.tellLoading(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-told
+	}()
 	take := func() error {
 		for {
 			select {
@@ -89,6 +104,42 @@ func (n *Node) takeKept(ctx context.Context) error {
 		err = e
 	}
 	return err
+}
+
+// tellLoading tells the broker how far loading has come, until ctx ends.
+func (n *Node) tellLoading(ctx context.Context) {
+	ticker := time.NewTicker(loadingToldEvery)
+	defer ticker.Stop()
+	var dealer link.Dealer
+	session := rand.Uint64() | 1
+	for {
+		select {
+		case <-ctx.Done():
+			if dealer != nil {
+				dealer.Close()
+			}
+			return
+		case <-ticker.C:
+		}
+		done, total := n.Loading()
+		if total == 0 {
+			continue
+		}
+		if dealer == nil || !dealer.Connected() {
+			if dealer != nil {
+				dealer.Close()
+			}
+			var err error
+			if dealer, err = n.cfg.Transport.Dial(n.cfg.Broker, n.routingID("l", session)); err != nil {
+				return // the session will say what is wrong with it
+			}
+			session++
+		}
+		cfg := n.cfg.Replica
+		m := wire.Hello{NodeID: cfg.NodeID, Endpoint: cfg.Endpoint, Incarnation: cfg.Incarnation, Embedded: cfg.Embedded, Software: cfg.Software,
+			Disk: true, LoadDone: uint64(done), LoadTotal: uint64(total)}
+		_ = dealer.Send(m.Append(nil, wire.Header{Session: session})) // again in a moment
+	}
 }
 
 // Loading is how far what was kept has been loaded, in bytes; total is 0 when nothing is being loaded.

@@ -168,11 +168,13 @@ type Core struct {
 	recoverAtUs  int64
 	base         *node // recovery: whose entries are the truth
 	fetchUs      int64 // when it was asked for them
+	ending       bool  // the view that is being stored is that of copies which all said goodbye
 	forced       bool  // an operator said that data of other histories may be dropped
 	noop         uint64
 	reclaimable  bool
 	lastOrderUs  int64
 	pendingReads int
+	loading      map[string]loading
 	parked       []*op.Op // reads that wait until a node serves again
 	reopens      bool     // a session is being replaced by one of the same node
 
@@ -190,7 +192,7 @@ type counters struct {
 // new epoch to be stored.
 func New(cfg Config, stored View, nowUs int64) *Core {
 	c := &Core{cfg: cfg, startUs: nowUs, nowUs: nowUs, tickUs: nowUs, keyLast: map[uint64]uint64{},
-		byPeer: map[string]*node{}, bySession: map[uint64]*node{}, view: stored}
+		loading: map[string]loading{}, byPeer: map[string]*node{}, bySession: map[uint64]*node{}, view: stored}
 	c.counters.evicted = map[string]uint64{}
 	c.lastMs = nowUs / 1000
 	c.window.chunkBytes = cfg.ChunkBytes
@@ -261,6 +263,9 @@ func (c *Core) refuse(o *op.Op) string {
 func (c *Core) notActive() string {
 	if c.state == recovering && c.recoveryStuck() || c.state == activating && !c.anyInSync() {
 		return errClusterDown
+	}
+	if percent, any := c.loadingPercent(); any {
+		return fmt.Sprintf("%s (%d%% of the data on disk)", errLoading, percent)
 	}
 	return errLoading
 }
@@ -357,8 +362,11 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	}
 	n := c.byPeer[peer]
 	if h.Type == wire.THello {
-		m, err := wire.DecodeHello(body)
-		if err == nil {
+		m, err := wire.DecodeHello(body, h.Version)
+		switch {
+		case err == nil && m.LoadTotal > 0:
+			c.receiveLoading(m)
+		case err == nil:
 			c.receiveHello(peer, h, m)
 		}
 		return

@@ -3,6 +3,8 @@ package replication
 // Fault plants mistakes, so that tests can show that they would be found. The zero value has none;
 // the binaries never set it.
 type Fault struct {
+	FirstReturned   bool // the first copy that comes back from a disk is the truth
+	AllReturned     bool // and so are those that are behind it
 	AckEarly        bool // acknowledge ack=all when the primary has answered
 	NoReadHold      bool // answer reads before the writes they saw are safe
 	HoldOnce        bool // a read that is sent again keeps the hold and the time of its first sending

@@ -31,9 +31,12 @@ func (c *Core) maybeChangeView() bool {
 	if c.storing != nil || c.state != active && c.state != activating || !c.epochOK {
 		return false
 	}
-	var leaving, entering []*node
+	var leaving, entering, renamed []*node
 	answering, allGoodbye := 0, true
 	for _, n := range c.nodes {
+		if n.member && c.waitsForItsName(n) {
+			renamed = append(renamed, n)
+		}
 		switch {
 		case n.member && n.leave != "":
 			leaving = append(leaving, n)
@@ -48,19 +51,24 @@ func (c *Core) maybeChangeView() bool {
 	if answering == 0 && !(allGoodbye && len(leaving) == len(c.view.Members) && !c.anyJoinsSoon()) {
 		leaving = nil // the last copy is never put out, and not let go while another one is all but in
 	}
-	if len(leaving) == 0 && len(entering) == 0 {
+	if len(leaving) == 0 && len(entering) == 0 && len(renamed) == 0 {
 		return false
 	}
+	if answering == 0 && len(leaving) > 0 && c.maybeEnd(leaving) {
+		return true
+	}
 	v := c.view.clone()
+	v.rename(renamed)
 	for _, n := range leaving {
 		v.Members = slices.DeleteFunc(v.Members, func(m Member) bool { return m.NodeID == n.id })
 		v.Left = withoutNode(v.Left, n.id)
-		if n.leave != reasonGoodbye && n.leave != reasonEmpty && !n.embedded {
-			v.Left = append(v.Left, Member{NodeID: n.id, DataID: n.dataID})
+		if m := n.asMember(); n.leave != reasonGoodbye && n.leave != reasonEmpty && m.outlives() {
+			m.DataID = n.dataID
+			v.Left = append(v.Left, m)
 		}
 	}
 	for _, n := range entering {
-		v.Members = append(v.Members, Member{NodeID: n.id, DataID: n.dataID, Embedded: n.embedded})
+		v.Members = append(v.Members, n.asMember())
 		v.Left = withoutNode(v.Left, n.id)
 		n.entering = !c.cfg.Fault.JoinerUncounted
 	}
@@ -103,6 +111,13 @@ func (c *Core) viewChanged() {
 	var out, in []*node
 	for _, n := range c.nodes {
 		was := n.member
+		if n.renamed && c.view.has(n.id, n.before()) && !c.view.has(n.id, n.dataID) {
+			n.dataID = n.before() // it is a member, under the name that it had when the record was written
+		}
+		if was && c.waitsForItsName(n) && c.view.has(n.id, n.helloDataID) {
+			n.dataID = n.helloDataID
+			c.prepare(n)
+		}
 		n.member, n.entering = c.view.has(n.id, n.dataID), false
 		switch {
 		case was && !n.member:
@@ -112,6 +127,10 @@ func (c *Core) viewChanged() {
 		}
 	}
 	c.listUsable()
+	if c.ending {
+		c.ended(out)
+		return
+	}
 	if len(c.view.Members) == 0 && (c.state == active || c.state == activating) {
 		c.allLeft(out)
 		return

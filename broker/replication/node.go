@@ -39,8 +39,11 @@ type node struct {
 	embedded bool
 
 	incarnation   uint64
-	dataID        uint64 // while it is a member, that of the view
-	helloDataID   uint64 // of the present session
+	dataID        uint64   // while it is a member, that of the view
+	helloDataID   uint64   // of the present session
+	disk          bool     // its copy is kept
+	was           []uint64 // data ids that this copy had before, and of which it is what was left on a disk; with renamed it is all of the last
+	renamed       bool
 	clusterID     uint64
 	state         nodeState
 	member        bool // (id, dataID) is in the durable view
@@ -266,6 +269,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 		c.sessionOver(n, reasonNewSession)
 		c.reopens = false
 	}
+	delete(c.loading, m.NodeID)
 	c.nodeIsBack(n, m)
 	n.peer, n.session = peer, h.Session
 	n.version, n.software = h.Version, m.Software
@@ -294,8 +298,12 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 
 // nodeIsBack sees to it that a node which lost its memory is not taken for the member it was.
 func (c *Core) nodeIsBack(n *node, m wire.Hello) {
-	n.helloDataID = m.DataID
+	n.helloDataID, n.disk = m.DataID, m.Disk
+	n.was, n.renamed = m.Was, m.Renamed
 	switch {
+	case c.waitsForItsName(n):
+		n.leave = ""
+		c.maybeChangeView()
 	case !n.member && !n.entering:
 		n.dataID, n.leave = m.DataID, ""
 	case n.dataID == m.DataID || c.cfg.Fault.IgnoreDataID:
@@ -318,7 +326,7 @@ func (c *Core) lostItsData(n *node) {
 
 // prepare asks a node to promise the epoch, once that is durable.
 func (c *Core) prepare(n *node) {
-	if !c.epochOK || n.state != stateHello {
+	if !c.epochOK || n.state != stateHello || c.waitsForItsName(n) {
 		return
 	}
 	m := wire.Prepare{BrokerRun: c.cfg.BrokerRun, Number: n.number, ClusterID: c.view.ClusterID}
@@ -327,6 +335,9 @@ func (c *Core) prepare(n *node) {
 
 // receivePosition learns what a node holds, after its promise: only this counts.
 func (c *Core) receivePosition(n *node, m wire.PositionReport) {
+	if c.waitsForItsName(n) {
+		return // an earlier promise of the session
+	}
 	n.helloDataID = m.DataID
 	if (n.member || n.entering) && m.DataID != n.dataID && !c.cfg.Fault.IgnoreDataID {
 		c.lostItsData(n)
@@ -359,6 +370,9 @@ func (c *Core) decide(n *node) {
 		return
 	case recovering:
 		c.maybeRecover()
+		return
+	}
+	if c.maybeReturn(n) {
 		return
 	}
 	if n.goodbye || n.leave == reasonEmpty && n.member {

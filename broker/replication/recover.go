@@ -126,7 +126,7 @@ func (c *Core) maybeForm() {
 	}
 	v := c.view.clone()
 	v.ClusterID = c.cfg.Rand() | 1
-	v.Members = []Member{{NodeID: first.id, DataID: first.dataID, Embedded: first.embedded}}
+	v.Members = []Member{first.asMember()}
 	v.Left = nil
 	v.History = []Era{{Era: c.epoch, Start: 1}}
 	c.event(0, "a history begins", first, "cluster=%016x epoch=%d", v.ClusterID, c.epoch)
@@ -149,26 +149,31 @@ func (c *Core) maybeRecover() {
 	var best *node
 	for _, m := range c.view.Members {
 		n := c.nodeByID(m.NodeID)
-		candidate := n != nil && n.state == stateWaiting && n.reported && n.helloDataID == m.DataID && !n.goodbye
+		candidate := n != nil && n.state == stateWaiting && n.reported && n.isWhole(m) && !n.goodbye
 		if c.cfg.Fault.IgnoreDataID && n != nil && n.state == stateWaiting && n.reported {
 			candidate = true
 		}
 		if candidate {
 			here++
-			n.dataID, n.member = m.DataID, true
+			n.dataID, n.member = n.helloDataID, true
+			if n.leave == reasonEmpty {
+				n.leave = "" // it has another name, that is all
+			}
 			if best == nil || best.pos.Less(n.pos) {
 				best = n
 			}
 		}
-		gone := m.Embedded || n != nil && n.reported && n.helloDataID != m.DataID
+		gone := !m.outlives() || n != nil && n.reported && !n.isWhole(m)
 		if candidate || !gone {
 			expected++
 		}
 	}
 	if best == nil {
 		c.recoverAtUs = 0
-		c.explainWaiting()
-		return
+		if best, here = c.returned(); best == nil {
+			return
+		}
+		expected = here
 	}
 	if c.recoverAtUs == 0 {
 		c.recoverAtUs = c.nowUs
@@ -193,7 +198,7 @@ func (c *Core) explainWaiting() {
 	}
 	var ids []string
 	for _, m := range append(c.view.clone().Members, c.view.Left...) {
-		if !m.Embedded {
+		if m.outlives() {
 			ids = append(ids, m.NodeID)
 		}
 	}
@@ -203,6 +208,9 @@ func (c *Core) explainWaiting() {
 
 // recoveryStuck: it has waited long enough for a member to say that none may come.
 func (c *Core) recoveryStuck() bool {
+	if _, loads := c.loadingPercent(); loads {
+		return false
+	}
 	return c.recoverAtUs == 0 && c.nowUs-c.startUs > c.cfg.RecoverWaitMs*1000
 }
 
@@ -237,9 +245,9 @@ func (c *Core) receiveEntries(n *node, m wire.Entries) {
 	v.Members = nil
 	for _, mem := range was.Members {
 		x := c.nodeByID(mem.NodeID)
-		if x != nil && x.member && x.state == stateWaiting && x.reported && (x == n || c.canResume(x)) {
-			v.Members = append(v.Members, mem)
-		} else if !mem.Embedded {
+		if x != nil && x.member && x.dataID == x.helloDataID && x.state == stateWaiting && x.reported && (x == n || c.canResume(x)) {
+			v.Members = append(v.Members, x.asMember())
+		} else if mem.outlives() {
 			v.Left = append(withoutNode(v.Left, mem.NodeID), mem)
 		}
 	}
@@ -283,6 +291,11 @@ func (c *Core) fillWindow(last uint64, runs []wire.Run) {
 func (c *Core) tickRecovery() {
 	c.maybeForm()
 	c.maybeRecover()
+	for _, n := range c.nodes {
+		if n.state == stateWaiting && len(n.was) > 0 && c.maybeReturn(n) {
+			return
+		}
+	}
 }
 
 // RecoverEmpty begins a new, empty history although copies may exist: an operator's word.
@@ -318,7 +331,8 @@ func (c *Core) RecoverFrom(nowUs int64, id string) string {
 	c.forced, c.detail, c.state = true, "", recovering
 	c.base, c.recoverAtUs = nil, 0
 	c.view.ClusterID = n.clusterID
-	c.view.Members = []Member{{NodeID: n.id, DataID: n.helloDataID, Embedded: n.embedded}}
+	c.view.Members = []Member{n.asMember()}
+	c.view.Members[0].DataID = n.helloDataID
 	c.view.Left = withoutNode(c.view.Left, n.id)
 	c.view.History = []Era{{Era: n.pos.Era, Start: 1}}
 	// A new epoch: whatever another copy has beyond this one was ordered under the old one, and is

@@ -26,6 +26,9 @@ func (c *Core) Status(nowUs int64) op.Status {
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}
 	s.Memory = c.memoryStatus()
+	if s.Detail == "" {
+		s.Detail = c.loadingDetail()
+	}
 	s.Verify = c.verifyStatus()
 	s.Hot, s.HotSpread = slices.Clone(c.hot.last), len(c.hot.spread)
 	if ms := c.window.oldestMs(); ms > 0 {

@@ -21,8 +21,12 @@ type View struct {
 type Member struct {
 	NodeID   string `json:"node"`
 	DataID   uint64 `json:"data"`
-	Embedded bool   `json:"embedded,omitempty"` // lived in the broker's process, cannot outlive it
+	Embedded bool   `json:"embedded,omitempty"` // lives in the broker's process
+	Disk     bool   `json:"disk,omitempty"`     // is kept on a disk, too
 }
+
+// outlives says whether the copy may be there after the broker's process has ended.
+func (m Member) outlives() bool { return !m.Embedded || m.Disk }
 
 // Era says from which index on an epoch ordered the entries.
 type Era struct {
@@ -51,7 +55,7 @@ func (v *View) names(nodeID string) bool {
 // onlyEmbedded reports whether a broker that restarts may begin empty: nothing that could come back
 // holds data.
 func (v *View) onlyEmbedded() bool {
-	return len(v.Left) == 0 && !slices.ContainsFunc(v.Members, func(m Member) bool { return !m.Embedded })
+	return len(v.Left) == 0 && !slices.ContainsFunc(v.Members, Member.outlives)
 }
 
 // eraOf returns the era that ordered index.

@@ -32,6 +32,7 @@ type options struct {
 	web      string
 	stateDir string
 	embedded bool
+	disk     daemon.Disk // of the embedded node
 
 	ack       string
 	minInSync int
@@ -86,6 +87,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of the record of the in-sync set; default: $STATE_DIRECTORY, or /var/lib/brainer for root, or ~/.local/state/brainer")
 	f.BoolVar(&o.embedded, "embedded", true, "run a node in this process")
+	o.disk.Flags(f)
 	f.StringVar(&o.ack, "ack", "all", "when a write is acknowledged: applied by `all` in-sync nodes, by the key's primary, or by a number of nodes")
 	f.IntVar(&o.minInSync, "min-in-sync", d.MinInSync, "refuse writes with fewer in-sync nodes")
 	f.DurationVar(&o.idKeep, "id-keep", ms(d.IDKeepMs), "how long the outcome of a write that came with BRAINER WITH ID is kept after it was last asked for")

@@ -114,8 +114,12 @@ func run(o *options) error {
 		}
 		background.start("metrics", page.Serve)
 	}
+	embedded, err := newEmbedded(o, transport, table, log)
+	if err != nil {
+		return err
+	}
 	brokerFailed := background.start("broker", b.Run)
-	embeddedDone := background.maybeEmbedded(o, transport, table, log)
+	embeddedDone, embeddedFailed := maybeEmbedded(embedded)
 	doors.open(front, log)
 	log.Info("broker starts", "version", version, "listen", doors.plainAddr(), "tls_listen", doors.tlsAddr(), "broker", b.Endpoint(),
 		"metrics", metricsAddr, "state_dir", o.stateDir, "embedded", o.embedded, "ack", o.ack)
@@ -123,6 +127,7 @@ func run(o *options) error {
 	select {
 	case err = <-brokerFailed:
 		go loop.Alone(ctx) // who worked for it has gone, and its clients are still to be told
+	case err = <-embeddedFailed:
 	case <-ctx.Done():
 	}
 	// Down: answer what is in flight, let the embedded node go, then the rest.
@@ -169,23 +174,31 @@ const (
 	embeddedShare    = 5 * time.Millisecond
 )
 
-// maybeEmbedded starts the node in this process; the function it returns lets it say goodbye when
-// others hold the data, and else just ends it.
-func (t *tasks) maybeEmbedded(o *options, transport link.Transport, table *command.Table, log *slog.Logger) func() {
+// newEmbedded makes the node in this process; nil when there is to be none.
+func newEmbedded(o *options, transport link.Transport, table *command.Table, log *slog.Logger) (*node.Node, error) {
 	if !o.embedded {
-		return func() {}
+		return nil, nil
 	}
+	log = log.With("node", "embedded")
 	cfg := replica.DefaultConfig()
 	cfg.NodeID, cfg.Embedded, cfg.Table = "embedded", true, table
 	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
-	n, err := node.New(node.Config{Replica: cfg, Broker: embeddedEndpoint, Transport: transport, Log: log.With("node", "embedded"), Share: embeddedShare})
-	if err != nil {
-		log.Error("embedded node", "err", err)
-		return func() {}
+	c := node.Config{Replica: cfg, Broker: embeddedEndpoint, Transport: transport, Log: log, Share: embeddedShare}
+	if err := o.disk.Configure(&c, log); err != nil {
+		return nil, err
+	}
+	return node.New(c)
+}
+
+// maybeEmbedded starts the node in this process; the function it returns lets it say goodbye when
+// others hold the data, and else just ends it.
+func maybeEmbedded(n *node.Node) (stop func(), failed <-chan error) {
+	if n == nil {
+		return func() {}, nil
 	}
 	alone := &tasks{}
-	alone.start("embedded node", n.Run)
-	return alone.stop
+	failed = alone.start("embedded node", n.Run)
+	return alone.stop, failed
 }
 
 func ready(b *broker.Broker) func() error {

@@ -43,6 +43,7 @@ type options struct {
 	broker    string
 	links     daemon.Links
 	id        string
+	disk      daemon.Disk
 	metrics   string
 	maxMemory string
 	web       string
@@ -58,6 +59,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	o.links.DialFlags(f)
 	f.StringVar(&o.id, "id", "", "the node's `name`, the same after a restart; default: host name and endpoint")
 	f.StringVar(&o.maxMemory, "maxmemory", "0", "`bytes` (1gb, 75% of what the container may take) of this process at which keys are evicted or writes refused, as the broker's policy says; the smallest limit of all nodes counts; 0: none")
+	o.disk.Flags(f)
 	f.StringVar(&o.metrics, "metrics", "", "`address` of /metrics, /healthz and /readyz; empty: none")
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.IntVar(&o.ioThreads, "io-threads", 1, "ZeroMQ I/O threads")
@@ -125,7 +127,11 @@ func run(o *options) error {
 	cfg.LimitBytes = limit
 	cfg.NodeID, cfg.Endpoint, cfg.Table = o.nodeID(), o.endpoint, command.NewTable()
 	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
-	n, err := node.New(node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log})
+	nodeCfg := node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log}
+	if err := o.disk.Configure(&nodeCfg, log); err != nil {
+		return err
+	}
+	n, err := node.New(nodeCfg)
 	if err != nil {
 		return err
 	}

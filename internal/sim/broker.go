@@ -13,19 +13,20 @@ const brokerTickUs = 20_000
 
 // brokerHost is what package broker is around the core: it takes in, flushes and performs.
 type brokerHost struct {
-	w       *world
-	alive   bool
-	paused  bool
-	life    int
-	core    *replication.Core
-	waking  bool
-	tickUs  int64
-	inbox   []arrival
-	frame   []byte
-	ops     []*op.Op
-	held    []*op.Op
-	storeNo uint64 // durable, not yet told
-	told    bool
+	w         *world
+	alive     bool
+	paused    bool
+	life      int
+	core      *replication.Core
+	waking    bool
+	tickUs    int64
+	inbox     []arrival
+	frame     []byte
+	ops       []*op.Op
+	held      []*op.Op
+	storeNo   uint64 // durable, not yet told
+	told      bool
+	startedUs int64
 
 	disk    replication.View  // what a restart would find
 	view    replication.View  // the last one that the core was told is durable
@@ -43,7 +44,7 @@ func newBrokerHost(w *world) *brokerHost { return &brokerHost{w: w} }
 
 func (b *brokerHost) start() {
 	w := b.w
-	b.alive, b.paused = true, false
+	b.alive, b.paused, b.startedUs = true, false, w.nowUs
 	b.life++
 	cfg := w.plan.Broker
 	cfg.BrokerRun, cfg.Rand = w.rng.Uint64()|1, w.rng.Uint64
@@ -245,6 +246,9 @@ func (b *brokerHost) perform() {
 		}
 		for _, e := range out.Events {
 			w.mark('e', uint64(len(e.Text)), e.Index, uint64(len(e.Why)))
+			if e.Text == "goes on with what was on disks" {
+				w.check.fromDisks(e.Node, e.Index)
+			}
 			w.tracef("event %s node=%s index=%d %s", e.Text, e.Node, e.Index, e.Why)
 		}
 		out.Events = out.Events[:0]

@@ -131,7 +131,43 @@ func (c *checker) showsSafe(o *op.Op) {
 	}
 }
 
-func (c *checker) nodeStarted(n *nodeHost) { c.promised[n] = 0 }
+// nodeStarted: what came from a disk is a copy of its own position, and under its name it holds what it must.
+func (c *checker) nodeStarted(n *nodeHost) {
+	c.promised[n] = 0
+	dataID, _, p, _ := n.replica.Copy()
+	if n.disk == nil {
+		return
+	}
+	if k := c.copies[dataID]; k != nil {
+		k.last = p
+	} else {
+		c.copies[dataID] = &copyState{last: p}
+	}
+	c.durable()
+}
+
+// fromDisks: the broker goes on with what was left of the members, when none is whole: it knows of each that could
+// hold more what has become of it. What was acknowledged beyond that is lost.
+func (c *checker) fromDisks(base string, index uint64) {
+	w := c.w
+	v := &w.broker.view
+	for _, m := range v.Members {
+		for _, n := range w.nodes {
+			if n.id != m.NodeID || n.embedded && !m.Disk {
+				continue
+			}
+			unseen := n.diedUs < w.broker.startedUs || w.nowUs-n.diedUs > 1_500_000 // by this broker, or for long
+			if !n.alive && unseen || n.alive && isCopy(n, m) {
+				w.failf("3: the broker goes on with what %s has on its disk although %s may hold more", base, n.id)
+			}
+		}
+	}
+	w.stats.FromDisks++
+	c.acked[v.ClusterID] = min(c.acked[v.ClusterID], index)
+	c.safe[v.ClusterID] = min(c.safe[v.ClusterID], index)
+	c.coreSafe = min(c.coreSafe, index)
+	w.history.lost(v.ClusterID, index)
+}
 
 // applied: invariants 1 and 2. A copy applies index i+1 only after i; the same position is the same
 // state everywhere.
@@ -249,14 +285,17 @@ func (c *checker) turnSent(peer string, frame []byte) {
 func (c *checker) inView(n *nodeHost, v *replication.View) bool {
 	for _, m := range v.Members {
 		if m.NodeID == n.id {
-			if n.alive {
-				dataID, _, _, _ := n.replica.Copy()
-				return dataID == m.DataID
-			}
-			return true
+			return !n.alive || isCopy(n, m)
 		}
 	}
 	return false
+}
+
+// isCopy says whether a living node holds the copy that a record names.
+func isCopy(n *nodeHost, m replication.Member) bool {
+	dataID, _, _, _ := n.replica.Copy()
+	was, renamed := n.replica.Before()
+	return dataID == m.DataID || renamed && was == m.DataID
 }
 
 func (c *checker) entrySent(at place, encoded []byte, e *wire.Entry) {
@@ -286,7 +325,8 @@ func (c *checker) eachMember(v *replication.View, visit func(n *nodeHost, p wire
 			if n.id != m.NodeID || !n.alive {
 				continue
 			}
-			if dataID, _, p, _ := n.replica.Copy(); dataID == m.DataID {
+			if isCopy(n, m) {
+				_, _, p, _ := n.replica.Copy()
 				visit(n, p)
 			}
 		}

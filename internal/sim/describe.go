@@ -75,7 +75,7 @@ func describe(b []byte) string {
 		m, _ := wire.DecodeReject(body)
 		s += fmt.Sprintf(" %+v", m)
 	case wire.THello:
-		m, _ := wire.DecodeHello(body)
+		m, _ := wire.DecodeHello(body, h.Version)
 		s += fmt.Sprintf(" %+v", m)
 	case wire.TChunk:
 		m, _ := wire.DecodeChunk(body)

@@ -18,11 +18,17 @@ const (
 	leaveNode // goodbye
 	joinNode
 	repeatFrame // a late repetition
+	// with disks only:
+	crashAll // everything at once
+	leaveAll // every node says goodbye
+	fullDisk
 	faultKinds
 )
 
+const faultKindsMemory = crashAll
+
 var faultNames = [faultKinds]string{"break", "crash", "pause", "slow", "partition", "partition-link", "broker-pause",
-	"broker-crash", "slow-store", "leave", "join", "repeat"}
+	"broker-crash", "slow-store", "leave", "join", "repeat", "crash-all", "leave-all", "full-disk"}
 
 // injector breaks things at random times.
 type injector struct {
@@ -55,7 +61,11 @@ func (f *injector) next() {
 
 func (f *injector) inject() {
 	w := f.w
-	kind := fault(w.rng.IntN(int(faultKinds)))
+	kinds := faultKindsMemory
+	if w.plan.Disks > 0 {
+		kinds = faultKinds
+	}
+	kind := fault(w.rng.IntN(int(kinds)))
 	if w.plan.Only != nil {
 		kind = pick(w.rng, w.plan.Only...)
 	}
@@ -103,6 +113,31 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 		w.net.repeatStale()
 		return true
 	}
+	switch kind {
+	case crashAll:
+		if !b.alive || w.chance(0.5) {
+			return false
+		}
+		f.crashAll()
+		return true
+	case leaveAll:
+		if !b.alive || b.paused || w.chance(0.5) {
+			return false
+		}
+		for _, n := range w.nodes {
+			if n.alive && !n.paused && !n.embedded {
+				n.leave()
+				f.restart(n, w.between(2_500_000, 3_500_000))
+			}
+		}
+		return true
+	case fullDisk:
+		if n.disk == nil || !n.alive || w.chance(0.5) {
+			return false
+		}
+		n.disk.sim.FullAt = 1
+		return true
+	}
 	if n.embedded {
 		return false // it lives and dies with the broker
 	}
@@ -123,7 +158,7 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 		}
 		return n.data != nil
 	case crashNode:
-		if !n.alive || f.lastCopy(n) && !w.chance(0.1) {
+		if !n.alive || n.disk == nil && f.lastCopy(n) && !w.chance(0.1) {
 			return false
 		}
 		n.crash()
@@ -182,6 +217,24 @@ func (f *injector) lastCopy(n *nodeHost) bool {
 	return others == 0
 }
 
+// crashAll ends every process, and brings them back one after the other.
+func (f *injector) crashAll() {
+	w := f.w
+	w.tracef("everything dies")
+	if w.broker.alive {
+		w.broker.crash()
+	}
+	w.after(w.between(10_000, 600_000), f.restartBroker)
+	for _, n := range w.nodes {
+		if n.alive {
+			n.crash()
+		}
+		if !n.embedded {
+			f.restart(n, w.between(10_000, 1_500_000))
+		}
+	}
+}
+
 func (f *injector) restart(n *nodeHost, us int64) {
 	f.w.after(us, func() {
 		if !n.alive && !f.healed {
@@ -234,8 +287,15 @@ func (f *injector) heal() {
 	for _, n := range w.nodes {
 		n.slowUs = 0
 		f.mend(n)
+		if n.alive && n.leaving && n.disk != nil { // all may be
+			w.after(goodbyeUs+500_000, func() {
+				if !n.alive {
+					n.start()
+				}
+			})
+		}
 		n.resume()
-		if !n.alive && w.chance(0.7) {
+		if !n.alive && (n.disk != nil || w.chance(0.7)) {
 			n.start()
 		}
 	}

@@ -63,6 +63,33 @@ type history struct {
 type lineage struct {
 	id   uint64
 	view replication.View // the last durable one
+	cuts []cut
+}
+
+// cut: what was answered up to then, and depends on what is behind index, may be lost.
+type cut struct {
+	seen  uint64
+	index uint64
+}
+
+// lost: the copies went on from index, without what was behind it.
+func (h *history) lost(cluster, index uint64) {
+	h.seen++
+	for _, l := range h.clusters {
+		if l.id == cluster {
+			l.cuts = append(l.cuts, cut{h.seen, index})
+		}
+	}
+}
+
+// mayBeLost: x was answered before a cut, and saw or is something behind it.
+func (l *lineage) mayBeLost(x *operation) bool {
+	for _, c := range l.cuts {
+		if x.responded < c.seen && (x.o.Kind == op.Read && x.tail > c.index || x.o.Kind != op.Read && x.o.Index > c.index) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *history) init(w *world) {
@@ -82,7 +109,7 @@ func (h *history) viewDurable(v replication.View) {
 			return
 		}
 	}
-	h.clusters = append(h.clusters, &lineage{v.ClusterID, v})
+	h.clusters = append(h.clusters, &lineage{id: v.ClusterID, view: v})
 	h.w.stats.Eras++
 	h.byIndex = map[wire.Position]*operation{} // a new history may begin in the same epoch
 	h.w.check.writes = map[uint64][]uint64{}
@@ -238,6 +265,11 @@ func (h *history) verifyLineage(l *lineage) {
 	var events []*operation // by their answers
 	for _, x := range h.all {
 		if x.cluster != l.id || x.o.Kind == op.Barrier || x.outcome != ok {
+			continue
+		}
+		if l.mayBeLost(x) {
+			w.stats.LostOnDisk++
+			x.outcome = unknown
 			continue
 		}
 		events = append(events, x)

@@ -41,9 +41,11 @@ type nodeHost struct {
 	busyFromUs int64
 	turn       uint64 // that it executes
 	leaving    bool
+	diedUs     int64
 	pub        published
 
-	slowUs int64 // added to each piece of work
+	disk   *nodeDisk // nil: it has none
+	slowUs int64     // added to each piece of work
 	// What a partition holds back: by direction, for all connections or for one kind.
 	cutUp, cutDown, cutData, cutBeat bool
 }
@@ -56,7 +58,11 @@ type published struct {
 }
 
 func newNodeHost(w *world, i int) *nodeHost {
-	return &nodeHost{w: w, index: i, id: fmt.Sprintf("n%d", i+1), embedded: w.plan.Embedded && i == 0}
+	n := &nodeHost{w: w, index: i, id: fmt.Sprintf("n%d", i+1), embedded: w.plan.Embedded && i == 0}
+	if w.plan.Disks > 0 && (i < w.plan.Disks) {
+		n.disk = newNodeDisk(n, w.plan.Always)
+	}
+	return n
 }
 
 // cut says whether a partition holds a message back.
@@ -90,10 +96,22 @@ func (n *nodeHost) start() {
 	}
 	cfg.OnRead = func(id uint64, p wire.Position) { w.check.executed(n, id, p) }
 	cfg.OnApply = func(p wire.Position, digest uint64) { w.check.applied(n, p, digest) }
+	cfg.Keep = n.disk != nil
 	n.replica = replica.New(cfg)
-	w.check.nodeStarted(n)
 	w.tracef("%s starts incarnation=%x", n.id, n.incarnation)
+	if n.disk != nil {
+		n.disk.load()
+	}
+	w.check.nodeStarted(n)
 	n.open()
+}
+
+// end lets the process end by itself.
+func (n *nodeHost) end() {
+	if n.alive && n.disk != nil && !n.paused {
+		n.disk.end()
+	}
+	n.crash()
 }
 
 // crash ends the process; its memory is gone.
@@ -101,6 +119,10 @@ func (n *nodeHost) crash() {
 	if !n.alive {
 		return
 	}
+	if n.disk != nil {
+		n.disk.crash(n.w.chance(0.5))
+	}
+	n.diedUs = n.w.nowUs
 	n.w.tracef("%s dies", n.id)
 	n.alive, n.paused = false, false
 	n.life++
@@ -174,7 +196,7 @@ func (n *nodeHost) open() {
 			n.connected = true
 			n.heardUs = n.w.nowUs
 			n.publish()
-			if !n.send(hello) {
+			if !n.transmit(hello) {
 				return
 			}
 			n.openBeat()
@@ -215,6 +237,9 @@ func (n *nodeHost) closeSession() {
 		}
 	}
 	n.data, n.beat, n.inbox = nil, nil, nil
+	if n.disk != nil {
+		n.disk.held = nil
+	}
 	n.connected = false
 }
 
@@ -223,7 +248,7 @@ func (n *nodeHost) endSession(why string, waitUs int64) {
 	n.closeSession()
 	n.try++
 	if n.leaving {
-		n.crash()
+		n.end()
 		return
 	}
 	n.later(waitUs+n.w.between(0, waitUs/5+1), func() {
@@ -241,8 +266,22 @@ func copyFrames(frames []replica.Frame) []replica.Frame {
 	return out
 }
 
-// send sends messages; it says whether the session goes on.
+// send sends messages, once they may be told; it says whether the session goes on.
 func (n *nodeHost) send(frames []replica.Frame) bool {
+	if d := n.disk; d != nil {
+		d.keep()
+		if len(frames) > 0 && !d.mayTell() {
+			d.hold(frames)
+			return true
+		}
+	}
+	return n.transmit(frames)
+}
+
+func (n *nodeHost) transmit(frames []replica.Frame) bool {
+	if n.disk != nil && len(frames) > 0 && n.connected {
+		n.disk.told()
+	}
 	for _, f := range frames {
 		if n.w.tracing() {
 			n.w.tracef("%s -> %s", n.id, describe(f.Joined()))
@@ -339,7 +378,15 @@ func (n *nodeHost) work() {
 	if n.data == nil || !n.connected {
 		return
 	}
+	if n.replica.KeepsSnapshot() && n.w.chance(0.5) {
+		n.replica.PumpKept()
+		n.disk.keep()
+		n.wake()
+	}
 	if len(n.inbox) == 0 {
+		if n.replica.KeepsSnapshot() {
+			n.wake()
+		}
 		if n.replica.Pump() {
 			if n.send(n.replica.Out) {
 				n.wake()
@@ -369,13 +416,16 @@ func (n *nodeHost) work() {
 		if _, cluster, _, _ := n.replica.Copy(); cluster != 0 && cluster != n.w.broker.disk.ClusterID {
 			n.w.tracef("operator: restarts %s, which holds data of another history", n.id)
 			n.crash()
+			if n.disk != nil {
+				n.disk.wipe()
+			}
 			n.start()
 		}
 		return
 	case replica.Dismissed:
 		if n.leaving {
 			n.w.tracef("%s dismissed", n.id)
-			n.crash()
+			n.end()
 			return
 		}
 	}
@@ -411,7 +461,7 @@ func (n *nodeHost) leave() {
 	}
 	n.leaving = true
 	n.w.tracef("%s leaves", n.id)
-	n.later(goodbyeUs, n.crash)
+	n.later(goodbyeUs, n.end)
 	if n.connected {
 		n.goodbye()
 	}

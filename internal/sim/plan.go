@@ -23,6 +23,8 @@ type Plan struct {
 	FrameBytesMax              int
 	ValueBytesMax              int
 	StoreUs                    int64
+	Disks                      int  // nodes that keep their copy on a disk, the first ones
+	Always                     bool // and sync before they acknowledge
 	QuietAtEnd                 bool
 	Ack                        op.Ack
 	OtherAcks                  float64                // share of writes with another rule than all
@@ -66,7 +68,7 @@ func drawPlan(r *rand.Rand) Plan {
 	case 0:
 		p.Loss = pick(r, 0.0005, 0.003, 0.01)
 	case 1:
-		p.FrameBytesMax = pick(r, 120, 400)
+		p.FrameBytesMax = pick(r, 200, 400) // a hello is in one piece
 	}
 	b := &p.Broker
 	b.ChunkBytes = pick(r, 256, 1024)

@@ -16,6 +16,7 @@ type planted struct {
 	name   string
 	broker replication.Fault
 	node   replica.Fault
+	late   bool // Options.SyncLate
 	within uint64
 	found  string // which check: the number of its invariant; several are parted by |
 	change func(*Plan)
@@ -85,6 +86,18 @@ func plantedFaults() []planted {
 		p.Nodes, p.FirstNodes, p.Embedded, p.Keys, p.Loss = 3, 3, false, 5, 0
 		p.Broker.Memory.LimitBytes, p.Broker.Memory.Policy, p.Node.CountLogical = 250, eviction.AllKeysLRU, true
 	}
+	disks := func(p *Plan) {
+		p.Nodes, p.FirstNodes, p.Embedded, p.Disks, p.Always, p.Loss, p.ThinkUs, p.Clients = 3, 3, false, 3, true, 0, 3000, 5
+		p.Only, p.FaultEveryUs, p.Broker.MinInSync, p.Versions = []fault{crashAll, crashAll, crashNode}, 600_000, 1, false
+	}
+	lazyDisks := func(p *Plan) {
+		disks(p)
+		p.Always = false
+	}
+	fullDisks := func(p *Plan) {
+		disks(p)
+		p.Only, p.FaultEveryUs = []fault{fullDisk, crashAll}, 400_000
+	}
 	return []planted{
 		{name: "AckEarly", broker: b{AckEarly: true}, within: 10, found: "3"},
 		{name: "NoReadHold", broker: b{NoReadHold: true}, within: 20, found: "8"},
@@ -122,6 +135,13 @@ func plantedFaults() []planted {
 		{name: "ForgetIDs", node: n{ForgetIDs: true}, within: 10, found: "11", change: ids},
 		{name: "SnapNoIDs", node: n{SnapNoIDs: true}, within: 20, found: "2", change: idsJoining},
 		{name: "IDSkew", node: n{IDSkewMs: 20}, within: 10, found: "2", change: idsShort},
+		{name: "SyncLate", late: true, within: 20, found: "3|7", change: disks},
+		{name: "ForgetPromise", node: n{ForgetPromise: true}, within: 20, found: "7", change: disks},
+		{name: "SkipEntry", node: n{SkipEntry: true}, within: 20, found: "2", change: disks},
+		{name: "SameName", node: n{SameName: true}, within: 50, found: "3", change: fullDisks},
+		{name: "TrustUnclean", node: n{TrustUnclean: true}, within: 20, found: "3", change: lazyDisks},
+		{name: "FirstReturned", broker: b{FirstReturned: true}, within: 20, found: "3", change: lazyDisks},
+		{name: "AllReturned", broker: b{AllReturned: true}, within: 50, found: "3", change: lazyDisks},
 		{name: "LateSnap", node: n{LateSnap: true}, within: 50, found: "2"},
 	}
 }
@@ -136,7 +156,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 			var first Result
 			ran := 0
 			runSeeds(1, f.within, func(seed uint64) Options {
-				return Options{Seed: seed, Broker: f.broker, Node: f.node, Change: f.change, Table: table}
+				return Options{Seed: seed, Broker: f.broker, Node: f.node, SyncLate: f.late, Change: f.change, Table: table}
 			}, func(r Result) bool {
 				ran++
 				if r.Err != nil && (first.Err == nil || r.Seed < first.Seed) {

@@ -16,12 +16,13 @@ import (
 
 // Options says what to run.
 type Options struct {
-	Seed   uint64
-	Broker replication.Fault // planted mistakes
-	Node   replica.Fault
-	Trace  io.Writer   // every step, for a person; nil: none
-	Change func(*Plan) // of what the seed has drawn
-	Table  *command.Table
+	Seed     uint64
+	Broker   replication.Fault // planted mistakes
+	Node     replica.Fault
+	Trace    io.Writer   // every step, for a person; nil: none
+	SyncLate bool        // planted: what is told under fsync always was not synced before
+	Change   func(*Plan) // of what the seed has drawn
+	Table    *command.Table
 
 	inspect func(*world) // at the end
 }
@@ -50,6 +51,8 @@ type Stats struct {
 	OutOfMemory               int
 	Compared                  int // ranges
 	LostUnsafe                int // acknowledged by fewer than all, and lost, as it may be
+	LostOnDisk                int // acknowledged, not synced, and lost when everything was down
+	FromDisks                 int // times that what was left on disks was all there was
 	CopiesLost                int // runs in which the last copy was lost
 	Retries                   int // writes with an id that had been ordered before
 }
@@ -83,6 +86,8 @@ func (s *Stats) Add(t Stats) {
 	s.OutOfMemory += t.OutOfMemory
 	s.Compared += t.Compared
 	s.LostUnsafe += t.LostUnsafe
+	s.LostOnDisk += t.LostOnDisk
+	s.FromDisks += t.FromDisks
 	s.CopiesLost += t.CopiesLost
 	s.Retries += t.Retries
 }
@@ -137,6 +142,10 @@ func Run(opt Options) (result Result) {
 	w.plan.IDs = opt.Seed%3 == 0
 	if opt.Seed%2 == 0 {
 		w.plan.Broker.IDKeepMs = 200
+	}
+	if opt.Seed%4 == 1 {
+		w.plan.Disks, w.plan.Always = w.plan.Nodes-int(opt.Seed/16%2), opt.Seed/8%2 == 0
+		w.plan.Versions = false // what disks need to be told of is new in this one
 	}
 	if opt.Change != nil {
 		opt.Change(&w.plan)

@@ -21,7 +21,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		h := goldenHeader
-		same(t, b, DecodeHello, func(m Hello) []byte { return m.Append(nil, h) })
+		same(t, b, func(b []byte) (Hello, error) { return DecodeHello(b, h.Version) }, func(m Hello) []byte { return m.Append(nil, h) })
 		same(t, b, DecodePrepare, func(m Prepare) []byte { return m.Append(nil, h) })
 		same(t, b, DecodePositionReport, func(m PositionReport) []byte { return m.Append(nil, h) })
 		same(t, b, DecodeFenced, func(m Fenced) []byte { return m.Append(nil, h) })

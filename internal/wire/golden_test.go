@@ -26,7 +26,10 @@ type sample struct {
 func samples(version uint8) []sample {
 	h := goldenHeader
 	h.Version = version
-	hello := Hello{NodeID: "n1", Endpoint: "ipc:///tmp/n1", Incarnation: 1, DataID: 2, ClusterID: 3, Promised: 4, Embedded: true, Software: "v1"}
+	hello := Hello{NodeID: "n1", Endpoint: "ipc:///tmp/n1", Incarnation: 1, DataID: 2, ClusterID: 3, Promised: 4, Embedded: true, Software: "v1", Disk: true, Was: []uint64{5, 8}, Renamed: true, LoadDone: 6, LoadTotal: 7}
+	if version == VersionBefore {
+		hello.Disk, hello.Was, hello.Renamed, hello.LoadDone, hello.LoadTotal = false, nil, false, 0, 0
+	}
 	prepare := Prepare{BrokerRun: 1, Number: 2, ClusterID: 3}
 	position := PositionReport{Position: Position{Era: 1, Index: 2}, DataID: 3, ClusterID: 4, RingFirst: 5, LastMs: 6, Loading: true, SnapID: 7}
 	fenced := Fenced{Promised: 1}
@@ -43,7 +46,7 @@ func samples(version uint8) []sample {
 	fetch := Fetch{From: 1}
 	entries := Entries{Runs: []Run{{Era: 1, First: 2, Count: 3, Entries: []byte("abc")}, {Era: 4, First: 5, Count: 6, Entries: []byte("d")}}}
 	return []sample{
-		{"hello", hello.Append(nil, h), func(b []byte) (any, error) { return DecodeHello(b) }, hello},
+		{"hello", hello.Append(nil, h), func(b []byte) (any, error) { return DecodeHello(b, version) }, hello},
 		{"prepare", prepare.Append(nil, h), func(b []byte) (any, error) { return DecodePrepare(b) }, prepare},
 		{"position", position.Append(nil, h), func(b []byte) (any, error) { return DecodePositionReport(b) }, position},
 		{"fenced", fenced.Append(nil, h), func(b []byte) (any, error) { return DecodeFenced(b) }, fenced},

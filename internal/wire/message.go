@@ -23,7 +23,19 @@ type Hello struct {
 	Promised    uint64
 	Embedded    bool
 	Software    string // what is running, for people
+
+	// From version 5 on: a copy that is kept.
+	Disk bool // it survives the process
+	// Was are the data ids that the copy had before, the last one at the end: it is what is left of each. With Renamed it is all of the last
+	// one, and only its name is new, as its disk does not follow any more. At most WasMax.
+	Was     []uint64
+	Renamed bool
+	// It is being loaded, these bytes of those: no session begins yet. LoadTotal 0: it is not.
+	LoadDone, LoadTotal uint64
 }
+
+// WasMax bounds Hello.Was.
+const WasMax = 8
 
 func (m Hello) Append(b []byte, h Header) []byte {
 	h.Type = THello
@@ -36,13 +48,31 @@ func (m Hello) Append(b []byte, h Header) []byte {
 	b = putU64(b, m.Promised)
 	b = putBool(b, m.Embedded)
 	b = putString(b, m.Software)
+	if h.Version != VersionBefore {
+		b = putBool(b, m.Disk)
+		b = putU8(b, uint8(len(m.Was)))
+		for _, id := range m.Was {
+			b = putU64(b, id)
+		}
+		b = putBool(b, m.Renamed)
+		b = putU64(b, m.LoadDone)
+		b = putU64(b, m.LoadTotal)
+	}
 	return Finish(b, h)
 }
 
-func DecodeHello(body []byte) (m Hello, err error) {
+func DecodeHello(body []byte, version uint8) (m Hello, err error) {
 	r := reader{b: body}
 	m = Hello{NodeID: r.string(), Endpoint: r.string(), Incarnation: r.u64(), DataID: r.u64(),
 		ClusterID: r.u64(), Promised: r.u64(), Embedded: r.bool(), Software: r.string()}
+	if version != VersionBefore {
+		m.Disk = r.bool()
+		for n := r.u8(); n > 0 && !r.bad; n-- {
+			m.Was = append(m.Was, r.u64())
+		}
+		m.Renamed = r.bool()
+		m.LoadDone, m.LoadTotal = r.u64(), r.u64()
+	}
 	return m, r.done()
 }
 

@@ -12,7 +12,7 @@ import (
 
 // What a replica keeps for its next life are records. Each begins with its kind. In the log:
 //
-//	L node, data id, durable   a life begins, with the copy of that name; durable: nothing is acknowledged that is not kept
+//	L node, data id, durable, earlier data ids   a life begins, with the copy of that name; durable: nothing is acknowledged that is not kept
 //	P epoch, broker's run      this was promised
 //	N data id, cluster         an empty copy, of a history that begins
 //	E era, index, count, entries as they were sent
@@ -20,7 +20,7 @@ import (
 //
 // and in a snapshot, in this order:
 //
-//	S node, data id, cluster, position, promise, durable
+//	S node, data id, cluster, position, promise, durable, earlier data ids
 //	C records, as a joiner gets them
 //	T rolling digest
 //
@@ -62,7 +62,6 @@ type keeping struct {
 	began    bool      // a snapshot is being kept
 	donation *donation // of the own state; nil while it is one that comes from the broker
 	durable  bool      // this life acknowledges nothing before it is kept
-	sameName uint64    // Fault.SameName: the data id of the copy before
 }
 
 // TakeChanges returns what there is to keep since the last call, and uses buf for what comes.
@@ -110,7 +109,7 @@ func (r *Replica) keepBeginning() {
 
 func (r *Replica) keepLife() {
 	b := putString([]byte{keptLife}, r.cfg.NodeID)
-	r.keep(ChangeRecord, putU64s(b, r.dataID, bit(r.keeping.durable)))
+	r.keep(ChangeRecord, putU64s(putU64s(b, r.dataID, bit(r.keeping.durable)), r.was...))
 }
 
 func bit(set bool) uint64 {
@@ -122,14 +121,12 @@ func bit(set bool) uint64 {
 
 func (r *Replica) snapshotHead(cluster uint64, p wire.Position) []byte {
 	b := putString([]byte{keptSnapshot}, r.cfg.NodeID)
-	id, promised := r.dataID, r.promised
-	if r.cfg.Fault.SameName && r.keeping.sameName != 0 {
-		id = r.keeping.sameName
-	}
+	promised := r.promised
 	if r.cfg.Fault.ForgetPromise {
 		promised = 0
 	}
-	return putU64s(b, id, cluster, p.Era, p.Index, promised, r.brokerRun, bit(r.keeping.durable))
+	b = putU64s(b, r.dataID, cluster, p.Era, p.Index, promised, r.brokerRun, bit(r.keeping.durable))
+	return putU64s(b, r.was...)
 }
 
 // keepLoad begins to keep the snapshot that comes from the broker.
@@ -170,10 +167,31 @@ func (r *Replica) KeepSnapshot() bool {
 	return true
 }
 
-// StopKeeping: there is nothing any more that would keep it.
+// StopKeeping: there is nothing any more that would keep the copy. It gets another data id, so that what was kept is not
+// taken for it in the next life. The session has to end: the broker must know before it is told anything else.
 func (r *Replica) StopKeeping() {
 	r.abandonSnapshot()
 	r.cfg.Keep, r.keeping.changes = false, nil
+	if r.cfg.Fault.SameName || r.version == wire.VersionBefore { // that broker would take it for a node that is empty
+		return
+	}
+	r.rename()
+	r.renamed = true
+}
+
+// rename gives the copy another data id.
+func (r *Replica) rename() {
+	r.was = append(r.was, r.dataID)
+	r.was = r.was[max(0, len(r.was)-wire.WasMax):]
+	r.dataID = r.cfg.Rand() | 1
+}
+
+// Before is the data id that the copy had before, 0 for none; renamed says that nothing but its name has changed since.
+func (r *Replica) Before() (was uint64, renamed bool) {
+	if n := len(r.was); n > 0 {
+		was = r.was[n-1]
+	}
+	return was, r.renamed
 }
 
 // KeepsSnapshot says whether PumpKept has something to do.
@@ -235,6 +253,7 @@ func (r *Replica) Restore(record []byte) error {
 			return err
 		}
 		r.dataID, x.durable = b.u64(), b.u64() == 1
+		r.was = b.rest()
 	case keptPromise:
 		r.promised, r.brokerRun = b.u64(), b.u64()
 	case keptEmpty:
@@ -251,6 +270,7 @@ func (r *Replica) Restore(record []byte) error {
 		r.dataID, r.clusterID = b.u64(), b.u64()
 		r.pos = wire.Position{Era: b.u64(), Index: b.u64()}
 		r.promised, r.brokerRun, x.durable = b.u64(), b.u64(), b.u64() == 1
+		r.was = b.rest()
 		r.ks.SetSeed(r.clusterID)
 		x.snapshot, x.tail = true, false
 		r.load = &load{}
@@ -307,19 +327,19 @@ func (r *Replica) restoreEntries(b kept) error {
 }
 
 // EndRestore begins a life with what was kept. durable says that this one acknowledges nothing before it is kept, whole
-// that all was taken that was kept. A copy that may lack what it had acknowledged is another copy: was is the
-// data id that it had, 0 when it is still that.
-func (r *Replica) EndRestore(durable, whole bool) (was uint64, err error) {
+// that all was taken that was kept. A copy that may lack what it had acknowledged is another copy; same says that it is not.
+func (r *Replica) EndRestore(durable, whole bool) (same bool, err error) {
 	x := r.restore
 	if r.load != nil {
-		return 0, errKept
+		return false, errKept
 	}
-	if x.any && !(whole && (x.clean || x.durable)) && !r.cfg.Fault.TrustUnclean {
-		r.was, r.dataID = r.dataID, r.cfg.Rand()|1
+	same = !x.any || whole && (x.clean || x.durable) || r.cfg.Fault.TrustUnclean
+	if !same {
+		r.rename()
 	}
 	r.restore, r.keeping.durable = nil, durable
 	r.keepLife()
-	return r.was, nil
+	return same, nil
 }
 
 func putU64s(b []byte, ns ...uint64) []byte {
@@ -350,6 +370,14 @@ func (k *kept) take(n int) []byte {
 }
 
 func (k *kept) u64() uint64 { return binary.LittleEndian.Uint64(k.take(8)) }
+
+// rest are the numbers that are left.
+func (k *kept) rest() (ns []uint64) {
+	for len(k.b) > 0 && !k.bad {
+		ns = append(ns, k.u64())
+	}
+	return ns
+}
 
 func (k *kept) string() string {
 	n := binary.LittleEndian.Uint32(append(bytes.Clone(k.take(4)), 0, 0, 0, 0))

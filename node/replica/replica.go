@@ -81,7 +81,7 @@ type Fault struct {
 	SkipEntry     bool   // do not apply the third entry of what was kept
 	TrustUnclean  bool   // keep the data id although what was kept may lack what was acknowledged
 	ForgetPromise bool   // do not keep what was promised
-	SameName      bool   // keep a snapshot under the data id of the copy before
+	SameName      bool   // keep the data id although the disk does not follow any more
 	ForgetTTL     bool   // keep no deadlines in snapshots
 	MapOrder      bool   // execute as if the fields of an HSET came out of a map
 	IDSkewMs      int64  // added to the entry's time before an outcome's deadline is looked at
@@ -96,7 +96,8 @@ type Replica struct {
 	ctx command.Ctx
 
 	dataID    uint64
-	was       uint64 // the data id of the copy that was kept, of which this is what is left
+	was       []uint64 // data ids of the copies of which this is what is left, the last one at the end
+	renamed   bool     // it is all of it, and only its name is new
 	clusterID uint64
 	pos       wire.Position
 	digest    uint64
@@ -188,7 +189,7 @@ func (r *Replica) clear() {
 		Flushed: r.watches.flushed,
 		Swapped: func(a, b int) { r.watches.swapped(r.ks, a, b, r.ctx.NowMs) },
 	})
-	r.keeping.sameName, r.was = r.dataID, 0
+	r.was, r.renamed = nil, false
 	if !r.cfg.Fault.KeepDataID || r.dataID == 0 {
 		r.dataID = r.cfg.Rand() | 1
 	}
@@ -215,7 +216,8 @@ func (r *Replica) Open(session uint64) {
 		r.clear()
 	}
 	m := wire.Hello{NodeID: r.cfg.NodeID, Endpoint: r.cfg.Endpoint, Incarnation: r.cfg.Incarnation,
-		DataID: r.dataID, ClusterID: r.clusterID, Promised: r.promised, Embedded: r.cfg.Embedded, Software: r.cfg.Software}
+		DataID: r.dataID, ClusterID: r.clusterID, Promised: r.promised, Embedded: r.cfg.Embedded, Software: r.cfg.Software,
+		Disk: r.cfg.Keep, Was: r.was, Renamed: r.renamed}
 	r.version = wire.Version
 	if r.older || r.cfg.Wire == wire.VersionBefore {
 		r.version = wire.VersionBefore

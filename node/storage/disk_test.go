@@ -141,6 +141,10 @@ func crashes(seed uint64, o storage.Options) error {
 			return err
 		}
 		next = l.synced
+		if r.IntN(2) == 0 {
+			sim.Kill()
+			continue
+		}
 		sim.Crash()
 	}
 	return nil

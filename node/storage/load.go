@@ -127,7 +127,13 @@ func (l *loading) logs(segments []uint64) ([]uint64, error) {
 		end, whole, err := l.file(name, magicLog, n, false)
 		l.d.usage.LogBytes += end
 		switch {
+		case err == nil && whole && i < len(segments)-1:
+			continue
 		case err == nil && whole:
+			// What a process that was killed had written may not be on the disk yet.
+			if err := l.d.fs.Truncate(name, end); err != nil {
+				return nil, fmt.Errorf("sync %s: %w", name, err)
+			}
 			continue
 		case err != nil:
 			return l.maybeRepair(err, segments, i)

@@ -390,16 +390,18 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 // nextWait is how long the owner may sleep at most, as far as the core does not only wait for ticks. While nodes are to
 // answer soon it is woken fast. Clients that are answered at once come back one by one, and a slower wake-up is
 // cheaper: more of them have come then.
-func (b *Broker) nextWait(now int64, idle, held bool) time.Duration {
+func (b *Broker) nextWait(now int64, idle, held bool) (d time.Duration, alone bool) {
 	switch at := b.core.HedgeAt(); {
+	case b.crowd.waits() && b.core.NodesAfar():
+		return gatherUs * time.Microsecond, true
 	case held:
-		return gatherUs * time.Microsecond
+		return gatherUs * time.Microsecond, false
 	case at > 0:
-		return max(time.Duration(at-now), 1) * time.Microsecond
+		return max(time.Duration(at-now), 1) * time.Microsecond, false
 	case idle || now-b.atOnceUs < atOnceUs:
-		return -1
+		return -1, false
 	}
-	return 0
+	return 0, false
 }
 
 // takeIn has the core take what was submitted, and answers what needs no node.

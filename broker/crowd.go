@@ -39,6 +39,10 @@ func (c *crowd) answered(batches int) { c.underWay -= batches }
 
 func (c *crowd) left(nowUs int64) { c.fresh, c.ops, c.leftUs = 0, 0, nowUs }
 
+// waits reports whether a crowd has something at the nodes: until they answer, those who come one by one are looked at
+// together.
+func (c *crowd) waits() bool { return max(c.most, c.before) >= crowdMin && c.underWay > c.fresh }
+
 // gathers reports whether turns are to be held back now.
 func (c *crowd) gathers(nowUs int64) bool {
 	size := max(c.most, c.before)

@@ -93,22 +93,34 @@ func (b *Bell) Watch(seen func()) {
 	})
 }
 
+// Wait is how a wait begins: in a system call of the owner's own, which nothing has to be woken for to hand a
+// processor over and back.
+type Wait struct {
+	For   time.Duration // at most; 0: it parks in Go's poller at once
+	Again bool          // when the time is over step is called, rather than that the owner parks
+	Alone bool          // meanwhile only the last descriptor is heard
+}
+
 // Serve calls step, and again whenever a descriptor may be ready or the bell was rung; it returns
 // when step says that it is done. step takes all there is, so that each descriptor is seen idle. linger is
-// asked before each wait: the owner stays in a system call of its own for so long, and then parks or, with
-// again, calls step.
-func (b *Bell) Serve(linger func() (d time.Duration, again bool), step func() (done bool)) error {
+// asked how each wait is to begin.
+func (b *Bell) Serve(linger func() Wait, step func() (done bool)) error {
 	for {
 		var failed error
+		armed := false
 		err := b.conn.Read(func(uintptr) bool {
+			if armed {
+				armed, failed = false, b.disarm()
+			}
 			for !step() {
-				if d, again := linger(); d > 0 && (b.block(d) || again) {
+				if w := linger(); w.For > 0 && (b.block(w) || w.Again) {
 					continue
 				}
 				if !b.nested {
 					return false
 				}
-				failed = b.arm()
+				failed = errors.Join(failed, b.arm())
+				armed = true
 				return failed != nil
 			}
 			return true
@@ -116,7 +128,11 @@ func (b *Bell) Serve(linger func() (d time.Duration, again bool), step func() (d
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return errors.Join(err, failed)
 		}
-		if err := b.file.SetReadDeadline(time.Time{}); err != nil { // it was a ring
+		err = b.file.SetReadDeadline(time.Time{}) // it was a ring
+		if armed {
+			err = errors.Join(err, b.disarm())
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -125,7 +141,7 @@ func (b *Bell) Serve(linger func() (d time.Duration, again bool), step func() (d
 // block waits for a descriptor or a ring in a system call, without Go's scheduler knowing: the
 // processor stays with the owner, so that nobody has to be woken to hand it over and back. It is
 // false when nothing came. The signal by which the runtime stops a thread ends it too.
-func (b *Bell) block(d time.Duration) bool {
+func (b *Bell) block(w Wait) bool {
 	b.blocking.Store(true)
 	if b.rung.Swap(false) {
 		b.blocking.Store(false)
@@ -134,11 +150,15 @@ func (b *Bell) block(d time.Duration) bool {
 	var all [4]unix.PollFd
 	all[0] = unix.PollFd{Fd: int32(b.wake), Events: unix.POLLIN}
 	n := 1
-	for _, fd := range b.fds {
+	fds := b.fds
+	if w.Alone {
+		fds = fds[len(fds)-1:]
+	}
+	for _, fd := range fds {
 		all[n] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 		n++
 	}
-	ts := unix.NsecToTimespec(int64(d))
+	ts := unix.NsecToTimespec(int64(w.For))
 	ready, errno := ppoll(all[:n], &ts)
 	if all[0].Revents != 0 {
 		var buf [8]byte
@@ -148,13 +168,19 @@ func (b *Bell) block(d time.Duration) bool {
 	return b.rung.Swap(false) || ready > 0 || errno != 0
 }
 
-// arm has Go's poller hear of the descriptors, once, also of what is there already.
+// arm has Go's poller hear of the descriptors, also of what is there already.
 func (b *Bell) arm() error {
 	var heard [4]unix.EpollEvent
 	_, _ = unix.EpollWait(b.fd, heard[:], 0) // takes out what it heard last, or its next would not be news
-	var err error
+	return b.hear(unix.EPOLLIN)
+}
+
+// disarm has it hear of them no more: each arrival would wake a thread in Go's poller, although the owner is at work.
+func (b *Bell) disarm() error { return b.hear(0) }
+
+func (b *Bell) hear(events uint32) (err error) {
 	for _, fd := range b.fds {
-		err = errors.Join(err, unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}))
+		err = errors.Join(err, unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events | unix.EPOLLONESHOT}))
 	}
 	return err
 }

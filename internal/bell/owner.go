@@ -7,7 +7,7 @@ import "time"
 type Owner struct {
 	fd      int
 	most    time.Duration // how long it may linger
-	next    time.Duration // NextWait
+	next    Wait          // NextWait
 	alarm   *time.Timer   // kicks, where there is no lingering
 	bell    Bell
 	signals chan struct{}
@@ -38,24 +38,27 @@ func (o *Owner) Serve(step func() bool, beside ...int) error {
 }
 
 // NextWait is link.Waiter's.
-func (o *Owner) NextWait(d time.Duration) { o.next = d }
+func (o *Owner) NextWait(d time.Duration, alone bool) {
+	o.next = Wait{For: d, Again: d > 0, Alone: alone}
+}
 
 // linger is how the next wait begins.
-func (o *Owner) linger() (d time.Duration, again bool) {
-	d, o.next = o.next, 0
+func (o *Owner) linger() Wait {
+	w := o.next
+	o.next = Wait{}
 	switch {
-	case d < 0:
-		return 0, false
-	case d == 0:
-		return o.most, false
-	case d <= o.most:
-		return d, true
+	case w.For < 0:
+		return Wait{}
+	case w.For == 0:
+		return Wait{For: o.most}
+	case w.For <= o.most:
+		return w
 	case o.alarm == nil:
-		o.alarm = time.AfterFunc(d, o.Kick)
+		o.alarm = time.AfterFunc(w.For, o.Kick)
 	default:
-		o.alarm.Reset(d)
+		o.alarm.Reset(w.For)
 	}
-	return 0, false
+	return Wait{}
 }
 
 // Kick ends the wait in Serve.

@@ -31,7 +31,8 @@ type Waiter interface {
 	Serve(step func() (done bool), beside ...int) error
 	// NextWait is about the wait that follows when step returns, and no other: with d > 0 step is called again after
 	// that time at the latest; with d < 0 nothing is expected soon.
-	NextWait(d time.Duration)
+	// With alone, which is a hint, descriptors beside do not end it before.
+	NextWait(d time.Duration, alone bool)
 	// Kick has Serve call step; any goroutine may.
 	Kick()
 }

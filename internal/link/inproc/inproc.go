@@ -244,7 +244,7 @@ func (d *dealer) Serve(step func() bool, _ ...int) error {
 }
 
 // NextWait kicks after d.
-func (d *dealer) NextWait(after time.Duration) {
+func (d *dealer) NextWait(after time.Duration, _ bool) {
 	if after > 0 {
 		time.AfterFunc(after, d.Kick)
 	}

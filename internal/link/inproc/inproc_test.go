@@ -289,7 +289,7 @@ func TestAKickWakesTheRoutersOwner(t *testing.T) {
 		d.Kick()
 		await(t, "the step runs", kicks)
 	}
-	d.NextWait(time.Microsecond)
+	d.NextWait(time.Microsecond, false)
 	await(t, "the step runs after a time", kicks)
 	close(done)
 	d.Kick()

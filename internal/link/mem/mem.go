@@ -170,14 +170,14 @@ type waiter struct{ ready, kicked chan struct{} }
 
 func newWaiter() waiter { return waiter{make(chan struct{}, 1), make(chan struct{}, 1)} }
 
-// Serve has the owner wait for messages and kicks. It waits for no descriptor.
 // NextWait kicks after d.
-func (w waiter) NextWait(d time.Duration) {
+func (w waiter) NextWait(d time.Duration, _ bool) {
 	if d > 0 {
 		time.AfterFunc(d, w.Kick)
 	}
 }
 
+// Serve has the owner wait for messages and kicks. It waits for no descriptor.
 func (w waiter) Serve(step func() bool, _ ...int) error {
 	for !step() {
 		select {

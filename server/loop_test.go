@@ -55,7 +55,7 @@ func (s *testServer) runLoop(t testing.TB) (end func()) {
 		}
 	})
 	wg.Go(func() {
-		err := b.Serve(func() (time.Duration, bool) { return 0, false }, func() bool {
+		err := b.Serve(func() bell.Wait { return bell.Wait{} }, func() bool {
 			for l.Work() || l.Pending() {
 			}
 			return ending.Load()

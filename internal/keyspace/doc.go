@@ -26,8 +26,8 @@
 // mark, and does not let the process grow to twice the data before it runs; pages that stay free go
 // back to the system. GOMEMLIMIT does not see these pages.
 //
-// One million keys of 16 bytes with 64-byte values cost this process 101 resident bytes a key, 122
-// after each was overwritten twice with 40 to 88 bytes, and 25 more with a deadline; redis-server
+// One million keys of 16 bytes with 64-byte values cost this process 101 resident bytes a key, 112
+// after each was overwritten twice with 40 to 88 bytes, and 23 more with a deadline; redis-server
 // 7.0.15 costs 172 to 186 and 222 to 233 (go test -bench BytesPerKey). Transparent huge pages made reads a
 // tenth to a sixth faster; they are not asked for, because they fault in for longer and give freed pages back late.
 //

@@ -85,7 +85,7 @@ func (m *memory) get() *page {
 
 func (m *memory) put(p *page) {
 	m.used--
-	if len(m.dirty) < 256+m.used/16 {
+	if len(m.dirty) < 256+m.used/32 {
 		m.dirty = append(m.dirty, p)
 		return
 	}

@@ -8,6 +8,9 @@ const (
 	directoryFreeKeyed  = 1 << 14
 	directoryFree       = 1 << 10
 	directoryPerSegment = 16
+
+	// A segment is rewritten when so much of it is garbage, and a page at least.
+	garbageShare = 8
 )
 
 // table is an extendible hash: a directory of segments by the leading bits of the hash. It is a
@@ -120,7 +123,7 @@ func (t *table) place(hash uint64, size int) *segment {
 			if s.n < segmentSlots && s.npages > 0 && s.fill+int32(size) <= pageBytes {
 				return s
 			}
-			if garbage := s.used() - s.live; s.n < segmentSlots && garbage >= pageBytes && garbage >= s.used()/4 {
+			if garbage := s.used() - s.live; s.n < segmentSlots && garbage >= pageBytes && garbage >= s.used()/garbageShare {
 				s.repack(t)
 			}
 			if s.hasRoom(size) {
@@ -285,7 +288,7 @@ func (t *table) shrink(hash uint64, s *segment) {
 		t.unlink(head, s)
 		return
 	}
-	if s.npages > 1 && s.live < s.used()/4*3 && s.live <= s.used()-pageBytes {
+	if s.npages > 1 && s.used()-s.live >= max(pageBytes, s.used()/garbageShare) {
 		s.repack(t)
 	}
 	if s.live < mergeBytes/2 && s.depth > 0 && head.next == nil {

@@ -94,7 +94,7 @@ func (n *Node) measureOutside() {
 		return
 	}
 	s := &n.state
-	now, before := max(process.ResidentBytes()-s.data.Load(), 0), s.outside.Load()
+	now, before := max(process.OwnBytes()-s.data.Load(), 0), s.outside.Load()
 	if now < before {
 		now = before - (before-now)/outsideShrinks
 	}

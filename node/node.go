@@ -32,6 +32,8 @@ type Config struct {
 	// Share is how long the node works on a turn before the link's goroutine, which is the broker's then, can do something
 	// else; 0: to the end.
 	Share time.Duration
+	// OnLimit is told the smallest memory limit of all nodes when it has changed; may be nil.
+	OnLimit func(bytes int64)
 }
 
 const (
@@ -59,12 +61,13 @@ type Node struct {
 	held     []heldFrame
 	diskGone bool // the storage has failed, and that was dealt with
 
-	refused string // the last refusal, so that it is logged once
-	cutOff  string // why the last connection did not come about
-	missed  int    // dials in a row that no broker answered
-	clients map[string]*localClient
-	calls   chan func()
-	leaving bool
+	limitBytes int64  // that OnLimit was told
+	refused    string // the last refusal, so that it is logged once
+	cutOff     string // why the last connection did not come about
+	missed     int    // dials in a row that no broker answered
+	clients    map[string]*localClient
+	calls      chan func()
+	leaving    bool
 
 	serving   atomic.Pointer[link.Dealer] // of the session that is being served
 	localCame atomic.Bool                 // something came to the own endpoint
@@ -515,6 +518,11 @@ func (n *Node) step(dealer link.Dealer, began time.Time) error {
 // publish tells the heartbeats where the copy stands.
 func (n *Node) publish() {
 	n.replica.SetOutside(n.state.outside.Load())
+	if limit := n.replica.MemoryLimit(); limit != n.limitBytes {
+		if n.limitBytes = limit; n.cfg.OnLimit != nil {
+			n.cfg.OnLimit(limit)
+		}
+	}
 	b := n.replica.Beat(0)
 	s := &n.state
 	s.applied.Store(b.Applied)

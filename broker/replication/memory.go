@@ -23,7 +23,7 @@ const (
 	memoryNear     = 8
 	memoryAskShare = 256 // and again when what was ordered may have taken that share
 	// Evictions begin at a reserve below the limit, and go on until there are two.
-	memoryReserve = 64
+	memoryReserve = 128
 	// A round of nominations brings no more than that together.
 	evictBytesMax = 1 << 20
 	evictAgainUs  = 100_000 // a node that could name nothing is asked again

@@ -122,12 +122,11 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
-	process.LimitHeap(limit)
 	cfg := replica.DefaultConfig()
 	cfg.LimitBytes = limit
 	cfg.NodeID, cfg.Endpoint, cfg.Table = o.nodeID(), o.endpoint, command.NewTable()
 	cfg.Incarnation, cfg.Rand, cfg.Software = rand.Uint64(), rand.Uint64, version
-	nodeCfg := node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log}
+	nodeCfg := node.Config{Replica: cfg, Broker: o.broker, Transport: transport, Log: log, OnLimit: process.LimitHeap}
 	if err := o.disk.Configure(&nodeCfg, log); err != nil {
 		return err
 	}

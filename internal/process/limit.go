@@ -52,10 +52,12 @@ func ParseShare(text string, available func() (int64, error)) (int64, error) {
 	return int64(float64(all) * percent / 100), nil
 }
 
-// The share of a memory limit that Go's heap may grow into before its collector runs all the time, and the least.
+// The share of a memory limit that Go's heap may grow into before its collector runs all the time, the least, and by how
+// much it may grow beyond what is in use, in %.
 const (
-	heapShare = 16
-	heapLeast = 32 << 20
+	heapShare  = 16
+	heapLeast  = 32 << 20
+	heapGrowth = 50
 )
 
 // LimitHeap has Go's collector keep its heap small in a process whose data lies outside of it, unless the environment
@@ -66,5 +68,8 @@ func LimitHeap(limitBytes int64) {
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(max(limitBytes/heapShare, heapLeast))
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
 	}
 }

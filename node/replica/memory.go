@@ -20,6 +20,9 @@ type memory struct {
 // would leave no room for any.
 const outsideShare = 2
 
+// ringShare of the limit at most is taken by entries that are kept for a broker that restarts.
+const ringShare = 64
+
 // SetOutside says what the process takes besides the data.
 func (r *Replica) SetOutside(bytes int64) { r.memory.outsideBytes = bytes }
 
@@ -36,6 +39,17 @@ func (r *Replica) setLFU() {
 	if c := r.memory.counts; c != (wire.Counts{}) {
 		r.ks.SetLFU(keyspace.LFU{LogFactor: c.LogFactor, DecayMinutes: c.DecayMinutes})
 	}
+}
+
+// MemoryLimit is the smallest limit of all nodes, as far as this one has heard; 0: none.
+func (r *Replica) MemoryLimit() int64 { return r.memory.limitBytes }
+
+// ringBytes is what the ring may keep: less than it might if memory is short.
+func (r *Replica) ringBytes() int64 {
+	if limit := r.memory.limitBytes; limit > 0 {
+		return min(r.cfg.RingBytesMax, limit/ringShare)
+	}
+	return r.cfg.RingBytesMax
 }
 
 // MemoryBytes is what is compared with a limit.

@@ -59,7 +59,7 @@ func (r *Replica) beginTurn(h wire.Header, body []byte) (broken string) {
 		return ""
 	}
 	r.safe, r.inSync = max(r.safe, t.Safe), t.InSync
-	r.ring.trim(min(t.Confirm, t.Safe), r.cfg.RingBytesMax)
+	r.ring.trim(min(t.Confirm, t.Safe), r.ringBytes())
 	r.turn = turnState{busy: true, header: h, turn: t, index: t.Prev.Index, finished: r.turn.finished,
 		frameBytes: len(body)}
 	return ""

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/cockroachdb/datadriven"
 
+	"brainer/internal/eviction"
 	"brainer/internal/op"
 	"brainer/internal/wire"
 )
@@ -103,6 +105,8 @@ type script struct {
 	nodes []*player
 	ops   map[string]*op.Op
 
+	batches map[string]*op.Batch
+
 	chunked bool     // snapshots are of many chunks: they are not told
 	loaded  []*op.Op // writes of a load that have no answer
 }
@@ -129,6 +133,9 @@ type player struct {
 	waiting     [][]byte
 	busyMs      uint32
 	dueMs       int64 // of all keys
+	takes       int64 // of memory
+	limit       int64 // of it
+	names       []string
 	beatUs      int64
 	chunks      int // of a snapshot that it gives
 	chunkBytes  int
@@ -206,6 +213,11 @@ func (s *script) step(words []string) {
 		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))
 		s.cfg.NearBytes = s.number(words, "near", 0)
 		s.cfg.HotEvery, s.cfg.HotReads = 1, s.number(words, "hot", 0)
+		s.cfg.Memory.LimitBytes = s.number(words, "memory", 0)
+		s.cfg.Unlink = func(keys [][]byte) []byte { return append([]byte("evict-"), bytes.Join(keys, []byte("-"))...) }
+		if policy, ok := arg(words, "policy"); ok {
+			s.cfg.Memory.Policy, _ = eviction.ParsePolicy(policy)
+		}
 		s.cfg.HedgePercentile = float64(s.number(words, "hedge", 0))
 		if a := ackArg(words); a != op.AckDefault {
 			s.cfg.Ack = a
@@ -304,7 +316,7 @@ func (s *script) snapshotStep(words []string) {
 }
 
 func (s *script) start() {
-	s.ops = map[string]*op.Op{}
+	s.ops, s.batches = map[string]*op.Op{}, map[string]*op.Batch{}
 	cfg := s.cfg
 	if *plant != "" {
 		reflect.ValueOf(&cfg.Fault).Elem().FieldByName(*plant).SetBool(true)
@@ -390,6 +402,13 @@ func (s *script) nodeStep(p *player, words []string) {
 	case "due":
 		ms, _ := strconv.ParseInt(words[1], 10, 64)
 		p.dueMs = s.nowUs/1000 + ms
+	case "takes":
+		p.takes, _ = strconv.ParseInt(words[1], 10, 64)
+	case "names":
+		p.names = words[1:]
+	case "limit":
+		p.limit, _ = strconv.ParseInt(words[1], 10, 64)
+		s.beat(p)
 	case "idle":
 		p.busyMs = 0
 		s.beat(p)
@@ -416,7 +435,7 @@ func (p *player) header() wire.Header { return wire.Header{Epoch: p.promised, Se
 
 func (s *script) beat(p *player) {
 	p.beatUs = s.nowUs
-	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs}
+	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit}
 	s.core.Receive(s.nowUs, p.beatPeer(), m.Append(nil, p.header()))
 }
 
@@ -572,6 +591,8 @@ func (s *script) describe(b []byte) string {
 				if it.Read.Due {
 					text += "(due?)"
 				}
+			case wire.ItemMemory:
+				text += fmt.Sprintf(" memory(want %d of %d)?", it.Memory.WantBytes, len(it.Memory.Salts))
 			case wire.ItemQuery:
 				text += fmt.Sprintf(" reply(%d)?", it.ID)
 			case wire.ItemSnapshot:
@@ -715,6 +736,7 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 					e.Body = append([]byte(nil), e.Body...)
 					p.entries, p.eras = append(p.entries, e), append(p.eras, t.Era)
 					p.pos = wire.Position{Era: t.Era, Index: index}
+					p.takes -= int64(100 * bytes.Count(e.Body, []byte("-")))
 				}
 				if e.Primary == p.number && e.Primary != 0 && index >= p.first {
 					put(wire.ReplyEntry, index, "+OK "+string(e.Body)+"\r\n")
@@ -733,6 +755,15 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 				continue
 			}
 			put(wire.ReplyRead, it.Read.ID, reply)
+		case wire.ItemMemory:
+			named := ""
+			if it.Memory.WantBytes > 0 {
+				for _, k := range p.names {
+					named += string(wire.AppendNomination(nil, wire.Nomination{Hash: xxhash.Sum64String(k), Bytes: 100, Key: []byte(k)}))
+				}
+				p.names = nil
+			}
+			put(wire.ReplyMemory, uint64(p.takes), named)
 		case wire.ItemQuery:
 			if it.ID >= p.first && it.ID <= p.pos.Index {
 				put(wire.ReplyEntry, it.ID, fmt.Sprintf("+OK %s, kept by %s\r\n", p.entries[it.ID-1].Body, p.id))
@@ -832,9 +863,27 @@ func (s *script) clientStep(label string, words []string) {
 	if body, ok := arg(words, "near"); ok {
 		o.Near, o.Body = true, []byte(body)
 	}
+	o.DenyOOM = has(words, "oom")
+	o.Keys = slices.DeleteFunc(o.Keys, func(k uint64) bool { return k == xxhash.Sum64String("oom") })
+	if name, ok := arg(words, "pipeline"); ok {
+		o = s.inPipeline(name, o)
+	}
 	s.ops[label] = o
 	s.core.Submit(s.nowUs, o)
 	s.settle()
+}
+
+// inPipeline puts o into the batch of that name.
+func (s *script) inPipeline(name string, o *op.Op) *op.Op {
+	b := s.batches[name]
+	if b == nil {
+		b = op.NewBatch()
+		b.Ops = make([]op.Op, 0, 8)
+		s.batches[name] = b
+	}
+	b.Ops = append(b.Ops, *o)
+	b.Begin()
+	return &b.Ops[len(b.Ops)-1]
 }
 
 func (s *script) status(all bool) {

@@ -73,6 +73,10 @@ bench: deps-bench ## side by side with redis-server and nutcracker, alternating 
 bench-quick: deps-bench ## the rows that matter most in about two minutes, for a first idea
 	go run ./bench -seconds 1 -repeat 3 $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: deps-bench ## tables in bench/ of bytes a key, hit ratios and resident memory at a limit, beside redis-server's (ARGS="-rows hits ...")
+	go run ./bench -memory bench $(ARGS)
+
 .PHONY: bench-growth
 bench-growth: deps-bench ## pictures in bench/ of throughput and CPU over nodes, connections, value sizes and keys
 	go run ./bench -growth bench $(ARGS)

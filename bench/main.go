@@ -27,10 +27,15 @@ type options struct {
 	profile bool
 	list    bool
 	growth  string
-	bin     string
-	than    string
-	out     string
-	threads int
+	memory  string
+
+	requests int // of a trace of -memory
+	limit    int64
+	churn    time.Duration
+	bin      string
+	than     string
+	out      string
+	threads  int
 }
 
 func main() {
@@ -55,6 +60,10 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node")
 	f.BoolVar(&o.list, "list", false, "list the rows and end")
 	f.StringVar(&o.growth, "growth", "", "`directory` for pictures of how throughput and CPU change with nodes, connections, value sizes and keys, instead of rows; -rows names some")
+	f.StringVar(&o.memory, "memory", "", "`directory` for tables of bytes a key, hit ratios and resident memory at a limit, instead of rows; -rows bytes, hits or churn names one")
+	f.IntVar(&o.requests, "requests", 2_000_000, "that are counted in a trace of -memory")
+	f.Int64Var(&o.limit, "maxmemory", limitedMemory, "`bytes` that the servers of -memory may take")
+	f.DurationVar(&o.churn, "churn", time.Minute, "how long memory is watched under writes with -memory")
 	f.StringVar(&o.bin, "bin", "", "`directory` with run_broker and run_node; default: build them")
 	f.StringVar(&o.than, "than", "", "`directory` with other run_broker and run_node: compare ours with those instead of the peers")
 	f.StringVar(&o.out, "out", "bench/results", "`directory` for the report")
@@ -71,6 +80,9 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 			return err
 		}
 		return withRunner(ctx, o, stderr, func(r *runner) error { return grow(ctx, r, gs, o.growth, stderr) })
+	}
+	if o.memory != "" {
+		return withRunner(ctx, o, stderr, func(r *runner) error { return memoryTables(ctx, r, o, stderr) })
 	}
 	rows, err := choose(allRows(o), o.rows)
 	if err != nil {

@@ -96,6 +96,9 @@ func port(address string) string { return address[strings.LastIndexByte(address,
 
 const callTimeout = 10 * time.Second
 
+// Call sends one command over a connection of its own and returns the reply; an error reply is an error.
+func Call(address string, args ...string) (resp.Reply, error) { return call(address, args...) }
+
 // call sends one command over a connection of its own and returns the reply; an error reply is an
 // error.
 func call(address string, args ...string) (resp.Reply, error) {

@@ -37,7 +37,7 @@ func newHandlers(table *command.Table) map[*command.Command]handler {
 	all := map[*command.Command]handler{}
 	for _, group := range []map[string]handler{
 		connectionHandlers(), clientHandlers(), serverHandlers(), commandHandlers(), configHandlers(),
-		transactionHandlers(), pubsubHandlers(), brainerHandlers(),
+		transactionHandlers(), pubsubHandlers(), saveHandlers(), brainerHandlers(),
 	} {
 		for name, h := range group {
 			row := table.FindName([]byte(name))

@@ -42,6 +42,8 @@ const (
 
 	errRecoverUsage  = "ERR syntax: BRAINER RECOVER FROM <node> | EMPTY"
 	errNoOperator    = "ERR there is nothing to operate behind this server"
+	errNoSaver       = "ERR no directory for snapshots is configured: start run_broker with --snapshot-dir"
+	errSaveFailed    = "ERR the snapshot could not be saved: see the broker's log"
 	errNoSnapshot    = "ERR no snapshot is being read: BRAINER SNAPSHOT BEGIN"
 	errCountPositive = "ERR COUNT must be greater than 0"
 	errAckRule       = "ERR the acknowledgement rule is all, primary or a number of nodes from 1 to 32767"

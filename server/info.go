@@ -212,19 +212,6 @@ func systemBytes() int64 {
 	return int64(si.Totalram) * int64(si.Unit)
 }
 
-func (w *infoWriter) persistence() {
-	w.line("loading", oneIf(w.status.State == "loading"))
-	w.line("async_loading", 0)
-	w.line("rdb_changes_since_last_save", 0)
-	w.line("rdb_bgsave_in_progress", 0)
-	w.line("rdb_last_save_time", w.status.StartedAtMs/1000)
-	w.line("rdb_last_bgsave_status", "ok")
-	w.line("aof_enabled", 0)
-	w.line("aof_rewrite_in_progress", 0)
-	w.line("aof_last_bgrewrite_status", "ok")
-	w.line("aof_last_write_status", "ok")
-}
-
 func (w *infoWriter) stats() {
 	st := &w.c.srv.stats
 	channels, patterns := w.c.srv.hub.size()

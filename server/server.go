@@ -35,6 +35,7 @@ type Options struct {
 	QueryBufferMax int64 // bytes of one command, 1 GB
 	ReservedFDs    int   // descriptors kept free of clients, an eighth of the limit but at least 128
 	Params         []Param
+	Saver          Saver  // of SAVE, BGSAVE and LASTSAVE; nil: there is none
 	ConfigFile     string // shown by INFO
 	Bind           string // shown by CONFIG GET
 	Port           int    // "

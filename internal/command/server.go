@@ -108,6 +108,25 @@ func serverRows() []Row {
 			Summary: "Return the current server time",
 		},
 		{
+			Name: "save", Arity: 1, Flags: Admin | Noscript | NoAsyncLoading | NoMulti | Server,
+			Group: "server", Since: "1.0.0", Complexity: "O(N) where N is the total number of keys in all databases",
+			Summary: "Synchronously save the dataset to disk",
+		},
+		{
+			Name: "bgsave", Arity: -1, Flags: Admin | Noscript | NoAsyncLoading | Server,
+			Group: "server", Since: "1.0.0", Complexity: "O(1)",
+			Summary: "Asynchronously save the dataset to disk",
+			History: []string{"3.2.2 Added the `SCHEDULE` option."},
+			ArgSpec: "schedule=SCHEDULE@3.2.2?",
+		},
+		{
+			Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast | Server,
+			ACL:   "admin dangerous",
+			Tips:  []string{"nondeterministic_output"},
+			Group: "server", Since: "1.0.0", Complexity: "O(1)",
+			Summary: "Get the UNIX time stamp of the last successful save to disk",
+		},
+		{
 			Name: "role", Arity: 1, Flags: Noscript | Loading | Stale | Fast | Server,
 			ACL:   "admin dangerous",
 			Group: "server", Since: "2.8.12", Complexity: "O(1)",

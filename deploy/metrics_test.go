@@ -202,6 +202,8 @@ func TestNoMetricIsForgotten(t *testing.T) {
 		"brainer_reads_hedged_won_total", "brainer_hedge_delay_seconds", "brainer_near_cache_bytes", "brainer_hot_keys_spread",
 		"brainer_verify_passes_total", "brainer_verify_ranges_total", "brainer_verify_last_equal_timestamp_seconds",
 		"brainer_verify_mismatches_total", // each is among the digest mismatches
+		"brainer_snapshot_running", "brainer_snapshot_last_duration_seconds", "brainer_snapshot_last_bytes", "brainer_snapshot_last_keys",
+		"brainer_snapshots_saved_total", "brainer_snapshot_failures_total", // the alert is about what is missing
 		"brainer_node_ids", "brainer_node_ids_answered_total", "brainer_replica_ids", "brainer_replica_ids_answered_total",
 	}
 	var text strings.Builder

@@ -21,6 +21,9 @@ type Broker struct {
 	// Refusals visits what was refused at the ZeroMQ endpoint, by reason; nil: nothing is.
 	Refusals func(visit func(reason string, n uint64))
 
+	// Saving tells of the snapshots that the broker keeps; nil: it keeps none.
+	Saving func() op.Saving
+
 	reasons []string
 }
 
@@ -55,7 +58,16 @@ func (b *Broker) Handler(build Build, status func() op.Status, frontEnd func() F
 	return handler(
 		inOrder{newCollector(statusRows, known), newCollector(workRows, func() *Broker { return b })},
 		newCollector(frontEndRows, func() *FrontEnd { f := frontEnd(); return &f }),
+		newCollector(savingRows, b.saving),
 		newCollector(buildRows, func() Build { return build }))
+}
+
+func (b *Broker) saving() *op.Saving {
+	s := op.Saving{}
+	if b.Saving != nil {
+		s = b.Saving()
+	}
+	return &s
 }
 
 func (b *Broker) evictions(happened map[string]uint64) map[string]uint64 {

@@ -181,6 +181,34 @@ var workRows = []row[*Broker]{
 		}},
 }
 
+// savingRows are of the snapshots that are kept, if any are.
+var savingRows = []row[*op.Saving]{
+	savingRow("brainer_snapshot_every_seconds", gauge, "How often a snapshot is saved (--snapshot-every); 0: when BGSAVE asks for it.",
+		func(s *op.Saving) float64 { return s.EverySeconds }),
+	savingRow("brainer_snapshot_running", gauge, "1 while a snapshot is being saved.",
+		func(s *op.Saving) float64 { return oneIf(s.Running) }),
+	savingRow("brainer_snapshot_last_success_timestamp_seconds", gauge, "When the data was as the newest saved snapshot has it, as Unix time; 0: there is none.",
+		func(s *op.Saving) float64 { return float64(s.LastMs) / 1000 }),
+	savingRow("brainer_snapshot_last_duration_seconds", gauge, "How long saving took the last time, whatever came of it.",
+		func(s *op.Saving) float64 { return float64(s.TookMs) / 1000 }),
+	savingRow("brainer_snapshot_last_bytes", gauge, "Bytes of the last snapshot that this broker has saved.",
+		func(s *op.Saving) float64 { return float64(s.LastBytes) }),
+	savingRow("brainer_snapshot_last_keys", gauge, "Keys of the last snapshot that this broker has saved.",
+		func(s *op.Saving) float64 { return float64(s.LastKeys) }),
+	savingRow("brainer_snapshots_saved_total", counter, "Snapshots saved in the directory of --snapshot-dir.",
+		func(s *op.Saving) float64 { return float64(s.Saved) }),
+	savingRow("brainer_snapshot_failures_total", counter, "Snapshots that could not be saved there; the log says why.",
+		func(s *op.Saving) float64 { return float64(s.Failures) }),
+}
+
+func savingRow(name string, kind kind, help string, value func(*op.Saving) float64) row[*op.Saving] {
+	return row[*op.Saving]{name, kind, help + " Only with --snapshot-dir.", nil, func(s *op.Saving, out sink) {
+		if s.Configured {
+			out.value(value(s))
+		}
+	}}
+}
+
 // frontEndRows are computed from the front end's state at the moment of the scrape.
 var frontEndRows = []row[*FrontEnd]{
 	{"brainer_connected_clients", gauge, "Client connections open.", nil,

@@ -38,6 +38,9 @@ func busyBroker() *Broker {
 		b.Writes.For(ack).Observe(time.Millisecond, 1)
 	}
 	b.NodeAcks.For("n1").Observe(time.Millisecond, 1)
+	b.Saving = func() op.Saving {
+		return op.Saving{Configured: true, EverySeconds: 3600, LastMs: 1_700_000_000_500, TookMs: 1500, LastBytes: 10, LastKeys: 3, Saved: 4, Failures: 1}
+	}
 	b.Refusals = func(visit func(string, uint64)) { visit("unknown_key", 7) }
 	return b
 }
@@ -137,6 +140,10 @@ func TestScrapeShowsTheStatus(t *testing.T) {
 		`brainer_write_duration_seconds_count{ack="number"} 2`,
 		`brainer_node_ack_duration_seconds_count{node="n1"} 1`,
 		`brainer_connected_clients 3`,
+		`brainer_snapshot_every_seconds 3600`,
+		`brainer_snapshot_last_success_timestamp_seconds 1.7000000005e+09`,
+		`brainer_snapshot_last_duration_seconds 1.5`,
+		`brainer_snapshot_failures_total 1`,
 		`brainer_rejected_connections_total 2`,
 		`brainer_build_info{goversion="go1.`,
 	} {

@@ -16,7 +16,7 @@ type Metric struct {
 // The Go runtime's and the process's (go_*, process_*) are the library's and not in it.
 func Catalogue() (broker, node []Metric) {
 	build := metricsOf(buildRows)
-	broker = slices.Concat(metricsOf(statusRows), metricsOf(workRows), metricsOf(frontEndRows), build)
+	broker = slices.Concat(metricsOf(statusRows), metricsOf(workRows), metricsOf(frontEndRows), metricsOf(savingRows), build)
 	node = slices.Concat(metricsOf(nodeRows), build)
 	return broker, node
 }

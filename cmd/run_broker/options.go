@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"brainer/internal/daemon"
 	"brainer/internal/eviction"
 	"brainer/internal/op"
+	"brainer/internal/saver"
 	"brainer/server"
 )
 
@@ -33,6 +35,10 @@ type options struct {
 	stateDir string
 	embedded bool
 	disk     daemon.Disk // of the embedded node
+
+	snapshotDir   string
+	snapshotEvery time.Duration
+	snapshotKeep  int
 
 	ack       string
 	minInSync int
@@ -86,6 +92,9 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.metrics, "metrics", "127.0.0.1:9621", "`address` of /metrics, /healthz and /readyz; empty: none")
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of the record of the in-sync set; default: $STATE_DIRECTORY, or /var/lib/brainer for root, or ~/.local/state/brainer")
+	f.StringVar(&o.snapshotDir, "snapshot-dir", "", "`directory` in which snapshots are saved, by BGSAVE, SAVE and --snapshot-every; empty: none are")
+	f.DurationVar(&o.snapshotEvery, "snapshot-every", 0, "save a snapshot once in so long; 0: only when BGSAVE or SAVE asks for it")
+	f.IntVar(&o.snapshotKeep, "snapshot-keep", 7, "how many saved snapshots are kept; the oldest is removed when a new one is on disk")
 	f.BoolVar(&o.embedded, "embedded", true, "run a node in this process")
 	o.disk.Flags(f)
 	f.StringVar(&o.ack, "ack", "all", "when a write is acknowledged: applied by `all` in-sync nodes, by the key's primary, or by a number of nodes")
@@ -185,6 +194,25 @@ func (o *options) core() (replication.Config, error) {
 	}
 	c.Embedded, c.Unlink = o.embedded, command.Unlink
 	return c, nil
+}
+
+// saver is who keeps snapshots, nil when nobody does.
+func (o *options) saver(read func() (op.SnapshotReader, error), log *slog.Logger) (*saver.Saver, error) {
+	switch {
+	case o.snapshotDir == "" && o.snapshotEvery > 0:
+		return nil, errors.New("--snapshot-every needs --snapshot-dir")
+	case o.snapshotEvery < 0 || o.snapshotEvery > 0 && o.snapshotEvery < time.Second:
+		return nil, fmt.Errorf("--snapshot-every %s: at least 1s, or 0", o.snapshotEvery)
+	case o.snapshotKeep < 1:
+		return nil, fmt.Errorf("--snapshot-keep %d: at least 1", o.snapshotKeep)
+	case o.snapshotDir == "":
+		return nil, nil
+	}
+	s, err := saver.New(saver.Config{Dir: o.snapshotDir, Every: o.snapshotEvery, Keep: o.snapshotKeep, Read: read, Software: version, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("--snapshot-dir: %w", err)
+	}
+	return s, nil
 }
 
 // parseHedge reads off or a percentile: p95, p99.9.

@@ -83,9 +83,17 @@ func run(o *options) error {
 		return err
 	}
 	defer b.Close()
+	snapshots, err := o.saver(b.ReadSnapshot, log)
+	if err != nil {
+		return err
+	}
 	host, port := splitAddress(doors.plainAddr())
 	_, tlsPort := splitAddress(doors.tlsAddr())
-	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version,
+	var keepsSnapshots server.Saver
+	if snapshots != nil {
+		keepsSnapshots, meter.Saving = snapshots, snapshots.Status
+	}
+	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version, Saver: keepsSnapshots,
 		Password: o.requirePass, Protected: bool(o.protectedMode), TLS: o.tls, TLSPort: tlsPort, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
 		BulkMax: o.protoMaxBulkLen, QueryBufferMax: o.queryBufferMax, Params: params(b), Bind: host, Port: port})
 	b.SetServe(func(c net.Conn) { _ = front.ServeConn(c) })
@@ -119,6 +127,9 @@ func run(o *options) error {
 		return err
 	}
 	brokerFailed := background.start("broker", b.Run)
+	if snapshots != nil {
+		background.start("snapshots", snapshots.Run)
+	}
 	embeddedDone, embeddedFailed := maybeEmbedded(embedded)
 	doors.open(front, log)
 	log.Info("broker starts", "version", version, "listen", doors.plainAddr(), "tls_listen", doors.tlsAddr(), "broker", b.Endpoint(),

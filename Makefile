@@ -113,6 +113,10 @@ overload: deps-test ## 10,000 connections, 400 clients that do not read and 1 GB
 join: deps-test ## nodes join and come back under half of what the cluster can write: a table of what clients see
 	go test ./integration -run 'TestJoinUnderLoad$$' -count=1 -v -timeout 0 -args -join
 
+.PHONY: restart
+restart: deps-test ## 1,000,000 keys on three disks under load, everything killed at once: all that was acknowledged comes back
+	go test ./integration -run 'TestEverythingIsKilledAndComesBack$$' -count=1 -v -timeout 0 -args -restart 1000000
+
 .PHONY: generate
 generate: deps ## rewrite the tables in README.md that are derived from code
 	go test $$(git ls-files -co --exclude-standard '*/readme_test.go' | xargs -n 1 dirname | sed 's|^|./|') -run TestReadme -update

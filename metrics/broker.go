@@ -24,6 +24,9 @@ type Broker struct {
 	// Saving tells of the snapshots that the broker keeps; nil: it keeps none.
 	Saving func() op.Saving
 
+	// Disk is that of the node in the same process; nil: there is none.
+	Disk func() *Disk
+
 	reasons []string
 }
 
@@ -59,6 +62,7 @@ func (b *Broker) Handler(build Build, status func() op.Status, frontEnd func() F
 		inOrder{newCollector(statusRows, known), newCollector(workRows, func() *Broker { return b })},
 		newCollector(frontEndRows, func() *FrontEnd { f := frontEnd(); return &f }),
 		newCollector(savingRows, b.saving),
+		newCollector(diskRows, b.disk),
 		newCollector(buildRows, func() Build { return build }))
 }
 
@@ -68,6 +72,13 @@ func (b *Broker) saving() *op.Saving {
 		s = b.Saving()
 	}
 	return &s
+}
+
+func (b *Broker) disk() *Disk {
+	if b.Disk == nil {
+		return nil
+	}
+	return b.Disk()
 }
 
 func (b *Broker) evictions(happened map[string]uint64) map[string]uint64 {

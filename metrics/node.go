@@ -18,6 +18,8 @@ type NodeStatus struct {
 	IDs            int64  // outcomes of writes with an id that are kept
 	IDsAnswered    uint64 // writes that were answered with one
 
+	Disk *Disk // nil: it keeps nothing
+
 	// While a snapshot is loaded, else 0.
 	LoadKeysDone, LoadKeysTotal int64
 	LoadBytesDone               int64
@@ -30,5 +32,6 @@ var SessionStates = []string{"down", "hello", "loading", "replay", "live"}
 func NodeHandler(build Build, status func() NodeStatus) http.Handler {
 	return handler(
 		newCollector(nodeRows, func() *NodeStatus { s := status(); return &s }),
+		newCollector(diskRows, func() *Disk { return status().Disk }),
 		newCollector(buildRows, func() Build { return build }))
 }

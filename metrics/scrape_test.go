@@ -41,6 +41,7 @@ func busyBroker() *Broker {
 	b.Saving = func() op.Saving {
 		return op.Saving{Configured: true, EverySeconds: 3600, LastMs: 1_700_000_000_500, TookMs: 1500, LastBytes: 10, LastKeys: 3, Saved: 4, Failures: 1}
 	}
+	b.Disk = busyDisk
 	b.Refusals = func(visit func(string, uint64)) { visit("unknown_key", 7) }
 	return b
 }
@@ -50,9 +51,13 @@ func busyFrontEnd() FrontEnd {
 		OutputBytes: 200, PubSubChannels: 4, PubSubPatterns: 5}
 }
 
+func busyDisk() *Disk {
+	return &Disk{Stopped: true, LogBytes: 1, SnapshotBytes: 2, WaitingBytes: 3, Syncs: 4, SyncSeconds: 5, Errors: 6, Snapshots: 7, LoadDone: 8, LoadTotal: 9}
+}
+
 func busyNode() NodeStatus {
 	return NodeStatus{ID: "n1", Session: "loading", Sessions: 2, Epoch: 3, Applied: 5, EntriesApplied: 6, Reads: 7,
-		CommandPanics: 1, BusySeconds: 0.5, Keys: 8, UsedMemory: 9, IDs: 3, IDsAnswered: 4, LoadKeysDone: 1, LoadKeysTotal: 2, LoadBytesDone: 3}
+		CommandPanics: 1, BusySeconds: 0.5, Keys: 8, UsedMemory: 9, IDs: 3, IDsAnswered: 4, Disk: busyDisk(), LoadKeysDone: 1, LoadKeysTotal: 2, LoadBytesDone: 3}
 }
 
 func scrapeBroker(t testing.TB, b *Broker, s op.Status) string {

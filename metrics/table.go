@@ -16,8 +16,8 @@ type Metric struct {
 // The Go runtime's and the process's (go_*, process_*) are the library's and not in it.
 func Catalogue() (broker, node []Metric) {
 	build := metricsOf(buildRows)
-	broker = slices.Concat(metricsOf(statusRows), metricsOf(workRows), metricsOf(frontEndRows), metricsOf(savingRows), build)
-	node = slices.Concat(metricsOf(nodeRows), build)
+	broker = slices.Concat(metricsOf(statusRows), metricsOf(workRows), metricsOf(frontEndRows), metricsOf(savingRows), metricsOf(diskRows), build)
+	node = slices.Concat(metricsOf(nodeRows), metricsOf(diskRows), build)
 	return broker, node
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"brainer/metrics"
 	"brainer/node/replica"
 	"brainer/node/storage"
 )
@@ -40,6 +41,15 @@ type keeper struct {
 	snapshot bool // is being written
 	unsynced int  // writes
 	syncAt   time.Time
+}
+
+// describe fills in what metrics show.
+func (k *keeper) describe(d *metrics.Disk) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := &k.stats
+	d.Stopped, d.LogBytes, d.SnapshotBytes, d.WaitingBytes = k.failed != nil, s.usage.LogBytes, s.usage.SnapshotBytes, k.bytes
+	d.Syncs, d.SyncSeconds, d.Errors, d.Snapshots = s.syncs, s.syncSeconds, s.errors, s.snapshots
 }
 
 // keeperStats are for metrics.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 
 	"brainer/metrics"
 )
@@ -10,7 +11,7 @@ import (
 func (n *Node) Metrics() metrics.NodeStatus {
 	s, ok := n.Status()
 	if !ok {
-		return metrics.NodeStatus{ID: n.cfg.Replica.NodeID, Session: "down"}
+		return metrics.NodeStatus{ID: n.cfg.Replica.NodeID, Session: "down", Disk: n.Disk()}
 	}
 	m := metrics.NodeStatus{ID: s.NodeID, Session: "replay", Sessions: n.sessions.Load(), Epoch: s.Epoch,
 		Applied: s.Position.Index, EntriesApplied: s.EntriesApplied, Reads: s.Reads, CommandPanics: s.Faults,
@@ -25,7 +26,24 @@ func (n *Node) Metrics() metrics.NodeStatus {
 		m.Session = "down"
 	}
 	m.BusySeconds = n.state.busySeconds()
+	m.Disk = n.Disk()
 	return m
+}
+
+// Disk describes what the node keeps, nil when it keeps nothing.
+func (n *Node) Disk() *metrics.Disk {
+	if n.cfg.Storage == nil {
+		return nil
+	}
+	d := &metrics.Disk{}
+	d.LoadDone, d.LoadTotal = n.Loading()
+	if d.LoadTotal == 0 {
+		d.LoadDone = 0
+	}
+	if k := n.keeping.Load(); k != nil {
+		k.describe(d)
+	}
+	return d
 }
 
 // Ready says why this copy is not in sync, or nil.
@@ -35,6 +53,9 @@ func (n *Node) Ready() error {
 	case !ok:
 		return errors.New("busy")
 	case s.Loading:
+		if done, total := n.Loading(); total > 0 {
+			return fmt.Errorf("loading from disk: %d %%", done*100/total)
+		}
 		return errors.New("loading a snapshot")
 	case !s.InSync:
 		return errors.New("not in sync")

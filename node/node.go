@@ -56,7 +56,8 @@ type Node struct {
 	state shared
 
 	replica  *replica.Replica
-	keeper   *keeper // nil without a storage
+	keeper   *keeper                // nil without a storage
+	keeping  atomic.Pointer[keeper] // the same, for other goroutines
 	changes  []replica.Change
 	held     []heldFrame
 	diskGone bool // the storage has failed, and that was dealt with

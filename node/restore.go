@@ -49,6 +49,7 @@ func (n *Node) restore(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("--data-dir: %w", err), store.Close())
 	}
+	n.keeping.Store(n.keeper)
 	return nil
 }
 

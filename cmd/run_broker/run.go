@@ -106,6 +106,13 @@ func run(o *options) error {
 
 	var background tasks
 	metricsAddr := ""
+	embedded, err := newEmbedded(o, transport, table, log)
+	if err != nil {
+		return err
+	}
+	if embedded != nil {
+		meter.Disk = embedded.Disk
+	}
 	if o.metrics != "" {
 		handler := meter.Handler(metrics.Build{Version: version, Revision: revision}, b.Status, frontEnd(front))
 		page, err := metrics.Listen(o.metrics, handler, ready(b))
@@ -121,10 +128,6 @@ func run(o *options) error {
 			page.Profiles()
 		}
 		background.start("metrics", page.Serve)
-	}
-	embedded, err := newEmbedded(o, transport, table, log)
-	if err != nil {
-		return err
 	}
 	brokerFailed := background.start("broker", b.Run)
 	if snapshots != nil {

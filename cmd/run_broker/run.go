@@ -133,7 +133,7 @@ func run(o *options) error {
 	if snapshots != nil {
 		background.start("snapshots", snapshots.Run)
 	}
-	embeddedDone, embeddedFailed := maybeEmbedded(embedded)
+	embeddedDone, embeddedFailed := maybeEmbedded(embedded, log)
 	doors.open(front, log)
 	log.Info("broker starts", "version", version, "listen", doors.plainAddr(), "tls_listen", doors.tlsAddr(), "broker", b.Endpoint(),
 		"metrics", metricsAddr, "state_dir", o.stateDir, "embedded", o.embedded, "ack", o.ack)
@@ -206,11 +206,15 @@ func newEmbedded(o *options, transport link.Transport, table *command.Table, log
 
 // maybeEmbedded starts the node in this process; the function it returns lets it say goodbye when
 // others hold the data, and else just ends it.
-func maybeEmbedded(n *node.Node) (stop func(), failed <-chan error) {
+func maybeEmbedded(n *node.Node, log *slog.Logger) (stop func(), failed <-chan error) {
 	if n == nil {
 		return func() {}, nil
 	}
 	alone := &tasks{}
+	alone.start("loading", func(ctx context.Context) error {
+		daemon.ShowLoading(ctx, log, n.Loading)
+		return nil
+	})
 	failed = alone.start("embedded node", n.Run)
 	return alone.stop, failed
 }

@@ -141,6 +141,7 @@ func run(o *options) error {
 	}
 	defer stopMetrics()
 	log.Info("node starts", "version", version, "node", cfg.NodeID, "endpoint", n.Endpoint(), "broker", o.broker, "metrics", metricsAddr)
+	go daemon.ShowLoading(ctx, log, n.Loading)
 	err = n.Run(ctx)
 	log.Info("node stopped")
 	return err

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	turnOpsMax     = 1024
+	turnOpsMax     = 256
 	turnOpsFirst   = 16      // of a connection whose replies are not known yet
 	turnReadsMax   = 256     // a read's reply may be as large as a value
 	turnBytesMax   = 1 << 20 // request bytes of one batch, unless one command is larger

@@ -18,7 +18,7 @@ type Table struct {
 func NewTable() *Table {
 	t := &Table{byName: make(map[string]*Command)}
 	for _, family := range [][]Row{
-		stringRows(), lcsRows(), counterRows(), genericRows(), expireRows(), scanRows(), objectRows(),
+		stringRows(), lcsRows(), counterRows(), genericRows(), expireRows(), scanRows(), objectRows(), memoryRows(),
 		databaseRows(), hashRows(), hashCounterRows(), hashRandomRows(), connectionRows(), serverRows(),
 		transactionRows(), pubsubRows(), brainerRows(),
 	} {

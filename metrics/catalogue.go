@@ -53,6 +53,22 @@ var statusRows = []row[*op.Status]{
 		func(s *op.Status, out sink) { out.value(float64(s.NearMisses)) }},
 	{"brainer_near_cache_bytes", gauge, "Bytes of replies in the near cache.", nil,
 		func(s *op.Status, out sink) { out.value(float64(s.NearBytes)) }},
+	{"brainer_memory_limit_bytes", gauge, "The smallest memory limit of all nodes (--maxmemory); 0: there is none.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Memory.SmallestBytes)) }},
+	{"brainer_memory_used_bytes", gauge, "What the node takes that takes most, as far as it is compared with the limit.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Memory.UsedBytes)) }},
+	{"brainer_memory_waiting_operations", gauge, "Operations that wait until evictions have made room for a write.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Memory.Waiting)) }},
+	{"brainer_memory_refused_writes_total", counter, "Writes refused with -OOM.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Memory.Refused)) }},
+	{"brainer_keys_evicted_total", counter, "Keys evicted because of the memory limit, by policy.", labels{"policy"},
+		func(s *op.Status, out sink) {
+			for policy, n := range s.Memory.EvictedBy {
+				out.value(float64(n), policy)
+			}
+		}},
+	{"brainer_keys_nominated_total", counter, "Keys that nodes named for eviction, and that were looked at.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.Memory.Nominated)) }},
 	{"brainer_hottest_key_operations_per_second", gauge, "Operations in the last second on the key that had most (BRAINER HOTKEYS names it).", nil,
 		func(s *op.Status, out sink) {
 			most := int64(0)
@@ -118,6 +134,8 @@ var statusRows = []row[*op.Status]{
 		perNode(func(n *op.NodeStatus) float64 { return float64(n.Keys) })},
 	{"brainer_node_used_memory_bytes", gauge, "Memory of the node's copy, counted logically.", labels{"node"},
 		perNode(func(n *op.NodeStatus) float64 { return float64(n.UsedMemory) })},
+	{"brainer_node_memory_bytes", gauge, "What the node takes of its process's memory, as far as it is compared with the limit.", labels{"node"},
+		perNode(func(n *op.NodeStatus) float64 { return float64(n.Memory) })},
 	{"brainer_node_ids", gauge, "Clients whose last write with an id (BRAINER WITH ID) the node's copy remembers; beyond 100000 further ones are refused.", labels{"node"},
 		perNode(func(n *op.NodeStatus) float64 { return float64(n.IDs) })},
 	{"brainer_node_ids_answered_total", counter, "Writes that came again with the same id, which the node answered from memory.", labels{"node"},

@@ -19,6 +19,7 @@ func busy() op.Status {
 		PendingWrites: 10, PendingReads: 4, InflightBytes: 4096,
 		Resends: 2, ReadsRerouted: 5, ReadsHedged: 4, ReadsHedgedWon: 3, HedgeAfter: 0.002,
 		Verify: op.Verify{Passes: 8, EqualMs: 1_700_000_000_000, TotalRanges: 90, TotalDiffered: 1}, DigestMismatches: 1, ResumesTotal: 6, SnapshotsTotal: 7,
+		Memory:       op.Memory{EvictedBy: map[string]uint64{"allkeys-lru": 3}},
 		NodesEvicted: map[string]uint64{"heartbeat": 2, "disconnected": 1},
 		Nodes: []op.NodeStatus{
 			{ID: "n1", State: "live", Up: true, InSync: true, Software: "v1.2.3", Protocol: 4, HeartbeatAge: 0.05, Applied: 1195, LagEntries: 5, LagSeconds: 0.001, InflightBytes: 900, Keys: 77, UsedMemory: 7000, IDs: 5, IDsAnswered: 6},

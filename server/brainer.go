@@ -330,6 +330,8 @@ func appendStatus(b []byte, st op.Status) []byte {
 	line("brainer_inflight_bytes:%d", st.InflightBytes)
 	line("brainer_resends:%d", st.Resends)
 	line("brainer_reads_rerouted:%d", st.ReadsRerouted)
+	line("brainer_memory:limit=%d,used=%d,policy=%s,waiting=%d,evicted=%d,refused=%d", st.Memory.SmallestBytes, st.Memory.UsedBytes,
+		st.Memory.Policy, st.Memory.Waiting, st.Memory.Evicted, st.Memory.Refused)
 	line("brainer_near_cache:hits=%d,misses=%d,bytes=%d,max=%d", st.NearHits, st.NearMisses, st.NearBytes, st.NearBytesMax)
 	line("brainer_reads_hedged:%d", st.ReadsHedged)
 	line("brainer_reads_hedged_won:%d", st.ReadsHedgedWon)

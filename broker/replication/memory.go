@@ -274,7 +274,7 @@ func (c *Core) refuseHeld(text string) {
 func (c *Core) memoryStatus() op.Memory {
 	m := &c.memory
 	s := op.Memory{Settings: m.settings, SmallestBytes: m.limit, Waiting: len(m.held), Nominated: m.named, Refused: m.refused,
-		EvictedBy: map[string]uint64{}}
+		EvictedBy: map[string]uint64{m.settings.Policy.String(): 0}}
 	for _, n := range c.nodes {
 		if n.required() {
 			s.UsedBytes = max(s.UsedBytes, n.memory.bytes)

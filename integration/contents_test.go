@@ -31,30 +31,43 @@ func addContents(all map[string]string, r *redis.Client, db int) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range keys {
-		p := r.Pipeline()
-		kind, deadline := p.Type(ctx, key), p.Do(ctx, "PEXPIRETIME", key)
-		if _, err := p.Exec(ctx); err != nil {
-			return err
-		}
-		var value string
-		switch kind.Val() {
+	p := r.Pipeline()
+	kinds, deadlines := make([]*redis.StatusCmd, len(keys)), make([]*redis.Cmd, len(keys))
+	for i, key := range keys {
+		kinds[i], deadlines[i] = p.Type(ctx, key), p.Do(ctx, "PEXPIRETIME", key)
+	}
+	if _, err := p.Exec(ctx); err != nil && len(keys) > 0 {
+		return err
+	}
+	values := make([]redis.Cmder, len(keys))
+	for i, key := range keys {
+		switch kinds[i].Val() {
 		case "string":
-			if value, err = r.Get(ctx, key).Result(); err != nil {
-				return err
-			}
+			values[i] = p.Get(ctx, key)
 		case "hash":
-			fields, err := r.HGetAll(ctx, key).Result()
-			if err != nil {
-				return err
+			values[i] = p.HGetAll(ctx, key)
+		}
+	}
+	if _, err := p.Exec(ctx); err != nil && p.Len() > 0 {
+		return err
+	}
+	for i, key := range keys {
+		var value string
+		switch v := values[i].(type) {
+		case *redis.StringCmd:
+			value, err = v.Result()
+		case *redis.MapStringStringCmd:
+			for _, f := range slices.Sorted(maps.Keys(v.Val())) {
+				value += fmt.Sprintf("%q=%q ", f, v.Val()[f])
 			}
-			for _, f := range slices.Sorted(maps.Keys(fields)) {
-				value += fmt.Sprintf("%q=%q ", f, fields[f])
-			}
+			err = v.Err()
 		default:
 			continue
 		}
-		all[fmt.Sprintf("%d %q", db, key)] = fmt.Sprintf("%s until %v: %s", kind.Val(), deadline.Val(), value)
+		if err != nil {
+			return err
+		}
+		all[fmt.Sprintf("%d %q", db, key)] = fmt.Sprintf("%s until %v: %s", kinds[i].Val(), deadlines[i].Val(), value)
 	}
 	return nil
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -240,4 +243,53 @@ func TestWrongUseOfADataDirectoryIsOneLine(t *testing.T) {
 	expect("a directory of something else", "holds nothing of a node's", out, code)
 	out, code = node("n1", c.dataDir("n1"), "--fsync", "never")
 	expect("--fsync", "--fsync", out, code)
+}
+
+// A disk that is full stops itself and nothing else, says so, and what is on it is not taken for the copy later.
+func TestAFullDiskStopsTheDiskAndNotTheCache(t *testing.T) {
+	c := newCluster(t)
+	small := filepath.Join(c.dir, "small")
+	must(t, os.Mkdir(small, 0o700))
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("no small file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	c.startBroker("--embedded=false")
+	disk := []string{"--storage", "disk", "--data-dir", filepath.Join(small, "data"), "--fsync", "always", "--metrics", "127.0.0.1:0"}
+	n := c.startNode("n1", disk...)
+	page := n.awaitLog(`msg="node starts".* metrics=(\S+)`)[1]
+	c.awaitInSync(1)
+	random := rand.New(rand.NewPCG(1, 1))
+	noise := make([]byte, 100_000)
+	for i := range 40 {
+		for k := range noise {
+			noise[k] = byte(random.Uint32())
+		}
+		c.do("SET", fmt.Sprint("noise:", i), noise)
+	}
+	n.awaitLog("the disk has stopped")
+	c.awaitInSync(1)
+	c.do("SET", "after", "v")
+	if _, body := c.fetch("http://" + page + "/metrics"); !strings.Contains(body, "brainer_disk_stopped 1") {
+		t.Errorf("/metrics does not say so")
+	}
+	if n := c.do("DBSIZE"); n != int64(41) {
+		t.Errorf("%v keys", n)
+	}
+	n.kill()
+	n.exit()
+	n = c.startNode("n1", append(disk, "--on-disk-error", "stop-node")...)
+	c.awaitStatus("the copy of before is not taken", func(s op.Status) bool { return s.State == "down" && nodeOf(s, "n1").Up })
+	if out, code := cli(t, c.brokerEndpoint(), "recover", "--from", "n1"); code != 0 {
+		t.Fatalf("recover: %s", out)
+	}
+	c.awaitInSync(1)
+	for i := range 40 {
+		if c.control.Set(t.Context(), fmt.Sprint("more:", i), noise, 0).Err() != nil {
+			break
+		}
+	}
+	if code := n.exit(); code == 0 || !strings.Contains(n.output(), "no space left") {
+		t.Errorf("--on-disk-error stop-node: exit %d", code)
+	}
 }

@@ -32,6 +32,8 @@ type keeper struct {
 	put     uint64 // changes that were put, since the start
 	kept    uint64 // of these, that are as durable as Fsync demands
 	waits   bool   // the owner is to be kicked when something was kept
+	began   uint64 // snapshots that were put
+	ended   uint64 // and of these, that are complete or given up
 	closing bool
 	failed  error // the storage has stopped
 	stats   keeperStats
@@ -65,7 +67,7 @@ type keeperStats struct {
 func startKeeper(store storage.Storage, fsync Fsync, log *slog.Logger, kick func(), first []replica.Change) (*keeper, error) {
 	k := &keeper{store: store, fsync: fsync, log: log, kick: kick, done: make(chan struct{}), syncAt: time.Now().Add(syncEvery)}
 	k.changed.L = &k.mu
-	if _, err := k.write(first); err != nil {
+	if _, _, err := k.write(first); err != nil {
 		return nil, err
 	}
 	if err := k.sync(); err != nil {
@@ -78,12 +80,16 @@ func startKeeper(store storage.Storage, fsync Fsync, log *slog.Logger, kick func
 
 // enqueue takes what there is to keep. It waits while too much waits already.
 func (k *keeper) enqueue(changes []replica.Change) {
-	n := int64(0)
+	n, snapshots := int64(0), uint64(0)
 	for i := range changes {
 		n += int64(len(changes[i].Bytes))
+		if changes[i].Kind == replica.ChangeSnapshot {
+			snapshots++
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.began += snapshots
 	for k.bytes > keptBytesMax && k.failed == nil {
 		k.changed.Wait()
 	}
@@ -132,7 +138,7 @@ func (k *keeper) wantsSnapshot() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	u := k.stats.usage
-	return k.failed == nil && u.LogBytes > max(compactMinBytes, u.SnapshotBytes)
+	return k.failed == nil && k.began == k.ended && u.LogBytes > max(compactMinBytes, u.SnapshotBytes)
 }
 
 // stopped is why nothing is kept any more, nil while it is.
@@ -164,13 +170,14 @@ func (k *keeper) run() {
 		if end {
 			return
 		}
-		snapshots, err := k.write(changes)
+		snapshots, ended, err := k.write(changes)
 		if err == nil && k.due() {
 			err = k.sync()
 		}
 		k.mu.Lock()
 		k.bytes -= bytes
 		k.stats.snapshots += snapshots
+		k.ended += ended
 		k.stats.usage = k.store.Usage()
 		if err != nil {
 			k.stop(err)
@@ -267,7 +274,7 @@ func (k *keeper) sync() error {
 }
 
 // write gives changes to the storage, what is between two parts of a snapshot in one piece.
-func (k *keeper) write(changes []replica.Change) (snapshots uint64, err error) {
+func (k *keeper) write(changes []replica.Change) (snapshots, ended uint64, err error) {
 	var records [][]byte
 	flush := func() error {
 		rs := records
@@ -292,6 +299,7 @@ func (k *keeper) write(changes []replica.Change) (snapshots uint64, err error) {
 		case replica.ChangeChunk:
 			err = k.appendSnapshot(c.Bytes)
 		case replica.ChangeSnapshotEnd:
+			ended++
 			if err = flush(); err == nil && k.snapshot {
 				if err = k.appendSnapshot(c.Bytes); err == nil && k.snapshot {
 					err = k.store.CommitSnapshot()
@@ -300,6 +308,7 @@ func (k *keeper) write(changes []replica.Change) (snapshots uint64, err error) {
 				}
 			}
 		case replica.ChangeSnapshotAbort:
+			ended++
 			if k.snapshot {
 				k.snapshot = false
 				err = k.store.AbortSnapshot()
@@ -309,7 +318,7 @@ func (k *keeper) write(changes []replica.Change) (snapshots uint64, err error) {
 	if err == nil {
 		err = flush()
 	}
-	return snapshots, err
+	return snapshots, ended, err
 }
 
 // A snapshot that cannot be written stops the storage too: where there is no room for it there is soon none for the log, and

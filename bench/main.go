@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"brainer/bench/system"
 )
 
 // options are the flags.
@@ -42,6 +44,10 @@ func main() {
 	// The first signal ends every process in order, a second one this program; the kernel then ends them.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop)
+	if len(os.Args) == 3 && os.Args[1] == system.FloorFlag {
+		fmt.Fprintln(os.Stderr, "bench:", system.ServeFloor(os.Args[2]))
+		os.Exit(1)
+	}
 	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

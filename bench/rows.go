@@ -66,6 +66,9 @@ var systems = map[string]setup{
 	replicas: {[]string{"redis-server"}, func(ctx context.Context, _ string, _ bool) (*system.System, error) {
 		return system.Redis(ctx, 2)
 	}},
+	floor: {nil, func(ctx context.Context, _ string, _ bool) (*system.System, error) {
+		return system.Floor(ctx)
+	}},
 	proxy: {[]string{"nutcracker", "redis-server"}, func(ctx context.Context, _ string, _ bool) (*system.System, error) {
 		return system.Nutcracker(ctx, 3)
 	}},
@@ -79,6 +82,7 @@ const (
 	embedded = "brainer, embedded node"
 	redis    = "redis-server"
 	replicas = "redis-server + 2 replicas"
+	floor    = "redcon and a map"
 	proxy    = "nutcracker + 3 redis-servers"
 
 	// other marks a system of the programs that -than names.
@@ -148,6 +152,15 @@ func allRows(o options) []row {
 			side{three, with(base, sized(1<<20, 50))}, side{replicas, with(base, sized(1<<20, 50), wait)}, goal{AtLeast: 0.8}),
 		same("get-1000c", "GET, 1,000 connections, near cache off", routed, proxy, with(get, conns(1000)), goal{AtLeast: 1}),
 		same("get-10000c", "GET, 10,000 connections, near cache off", routed, proxy, with(get, conns(9900)), goal{AtLeast: 1}),
+	}
+	for _, w := range []struct {
+		name, title string
+		work        load.Work
+	}{
+		{"get", "GET, no pipelining", get}, {"set", "SET, no pipelining", base},
+		{"get-p16", "GET, pipelines of 16", with(get, deep)}, {"set-p16", "SET, pipelines of 16", with(base, deep)},
+	} {
+		further = append(further, same("floor-"+w.name, w.title+", the broker alone; peer: the least that a server in Go costs", embedded, floor, w.work, goal{}))
 	}
 	for _, r := range further {
 		r.Extra = true

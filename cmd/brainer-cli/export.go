@@ -30,6 +30,7 @@ A file to be loaded here again is better saved with snapshot save: that is compr
   brainer-cli ipc:///tmp/broker.sock export redis://:secret@10.0.0.5:6379 --replace`,
 		Args: arguments(1, "export takes TARGET: a file, - or a redis:// address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.bePatient(cmd)
 			conn, err := c.connect(cmd.Context())
 			if err != nil {
 				return err

@@ -79,6 +79,7 @@ Brainer has strings and hashes. Keys of other types are left out, counted, and m
 			if err := f.check(args[0]); err != nil {
 				return err
 			}
+			c.bePatient(cmd)
 			conn, err := c.connect(cmd.Context())
 			if err != nil {
 				return err

@@ -55,6 +55,7 @@ which is checked only while it is loaded). It refuses to load where there are ke
 		Args:    arguments(1, "snapshot load takes FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+			c.bePatient(cmd)
 			var from io.Reader = os.Stdin
 			size := int64(0)
 			if args[0] != "-" {

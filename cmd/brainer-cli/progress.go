@@ -6,9 +6,21 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"brainer/broker/client"
 )
 
 const progressEvery = 5 * time.Second
+
+// patience is how long something long waits for one reply, unless --timeout says otherwise: to give up is to begin again.
+const patience = time.Minute
+
+func (c *cli) bePatient(cmd *cobra.Command) {
+	if f := cmd.Flags().Lookup("timeout"); f == nil || f.Value.String() == client.TimeoutDefault.String() {
+		c.timeout = patience
+	}
+}
 
 // progress shows how far something long has come: a bar on a terminal, a line now and then elsewhere.
 type progress struct {

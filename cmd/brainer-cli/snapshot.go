@@ -39,6 +39,7 @@ the new one is whole and on disk, not before.`,
 		Example: "  brainer-cli ipc:///tmp/broker.sock snapshot save monday.snap",
 		Args:    arguments(1, "snapshot save takes FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.bePatient(cmd)
 			conn, err := c.connect(cmd.Context())
 			if err != nil {
 				return err

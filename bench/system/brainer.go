@@ -56,6 +56,9 @@ func (s *System) brainer(ctx context.Context, nodes int, profiles bool, more []s
 		if err != nil {
 			return err
 		}
+		if st.State != "active" {
+			return fmt.Errorf("the broker is %s", st.State)
+		}
 		if in := inSync(st); in < max(nodes, 1) {
 			return fmt.Errorf("%d of %d nodes are in sync", in, max(nodes, 1))
 		}

@@ -81,6 +81,9 @@ func TestFrequencyGrowsAsRedisDocumentsIt(t *testing.T) {
 	for factor, ends := range want {
 		for i, accesses := range []int64{100, 1000, 100_000, 1_000_000} {
 			for _, each := range []int64{1, 100} { // one by one, and as a cache tells of them
+				if accesses > 1000 && each == 1 {
+					continue
+				}
 				sum := 0.0
 				const keys = 20
 				k := New()

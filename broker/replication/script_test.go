@@ -589,7 +589,11 @@ func (s *script) describe(b []byte) string {
 			case wire.ItemRead:
 				text += " " + string(it.Read.Body)
 				if it.Read.Due {
-					text += "(due?)"
+					text += "(due?"
+					if n := it.Read.Accesses; n > 0 {
+						text += fmt.Sprintf(" asked for %d times more", n)
+					}
+					text += ")"
 				}
 			case wire.ItemMemory:
 				text += fmt.Sprintf(" memory(want %d of %d)?", it.Memory.WantBytes, len(it.Memory.Salts))

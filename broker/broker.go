@@ -392,7 +392,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 // cheaper: more of them have come then.
 func (b *Broker) nextWait(now int64, idle, held bool) (d time.Duration, alone bool) {
 	switch at := b.core.HedgeAt(); {
-	case b.crowd.waits() && b.core.NodesAfar():
+	case b.crowd.waits(now) && b.core.NodesAfar():
 		return gatherUs * time.Microsecond, true
 	case held:
 		return gatherUs * time.Microsecond, false

@@ -41,7 +41,9 @@ func (c *crowd) left(nowUs int64) { c.fresh, c.ops, c.leftUs = 0, 0, nowUs }
 
 // waits reports whether a crowd has something at the nodes: until they answer, those who come one by one are looked at
 // together.
-func (c *crowd) waits() bool { return max(c.most, c.before) >= crowdMin && c.underWay > c.fresh }
+func (c *crowd) waits(nowUs int64) bool {
+	return max(c.most, c.before) >= crowdMin && nowUs-c.sinceUs < 2*crowdSpan && c.underWay > c.fresh
+}
 
 // gathers reports whether turns are to be held back now.
 func (c *crowd) gathers(nowUs int64) bool {

@@ -46,6 +46,9 @@ func (o *Owner) NextWait(d time.Duration, alone bool) {
 func (o *Owner) linger() Wait {
 	w := o.next
 	o.next = Wait{}
+	if o.alarm != nil {
+		o.alarm.Stop() // it was for the wait before
+	}
 	switch {
 	case w.For < 0:
 		return Wait{}

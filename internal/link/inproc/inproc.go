@@ -14,6 +14,7 @@ import (
 const (
 	spareMax      = 8 // buffers that are kept to be used again
 	spareBytesMax = 4 << 20
+	betweenShares = 1024 // messages of others
 )
 
 // Transport is another one whose first router also serves dealers of this process, those that dial Endpoint.
@@ -74,7 +75,7 @@ type router struct {
 	spare   [][]byte
 	closed  bool
 	view    []byte // the owner's: what the last RecvView returned
-	shared  bool   // the owner's: a dealer has more to do than its share, and waits until the other messages are taken in
+	shared  int    // the owner's: a dealer has more to do than its share, and waits until so many other messages, or all, are taken in
 }
 
 func (r *router) dial(endpoint, id string) (link.Dealer, error) {
@@ -128,15 +129,21 @@ func (r *router) RecvView() (string, []byte, error) {
 		}
 		d, step := r.due()
 		r.mu.Unlock()
-		if d == nil || r.shared {
+		if d == nil || r.shared > 0 {
 			peer, body, err := r.Router.RecvView()
-			if err != nil && r.shared {
-				r.shared = false
+			switch {
+			case err == nil:
+				r.shared--
+			case r.shared > 0:
+				r.shared = 0
 				r.Kick()
 			}
 			return peer, body, err
 		}
-		r.shared = d.work(step)
+		r.shared = 0
+		if d.work(step) {
+			r.shared = betweenShares
+		}
 	}
 }
 

@@ -297,3 +297,27 @@ func TestAKickWakesTheRoutersOwner(t *testing.T) {
 	must(t, other.Send([]byte("end")))
 	must(t, <-owner)
 }
+
+func TestADealerHasItsTurnHoweverManyMessagesOfOthersCome(t *testing.T) {
+	tr, r := bound(t)
+	d, other := dial(t, tr, inside, "embedded"), dial(t, tr, outside, "n1")
+	steps := 0
+	ended := served(t, d, func() bool {
+		steps++
+		d.Kick()
+		return steps == 4
+	})
+	for range 20_000 {
+		must(t, other.Send([]byte("x")))
+		if _, _, err := r.RecvView(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if steps < 4 {
+		for range 100 {
+			_, _, _ = r.RecvView()
+		}
+		t.Errorf("%d steps", steps)
+	}
+	await(t, "Serve ends", ended)
+}

@@ -18,7 +18,15 @@ const pathMax = 107 // sun_path of Linux, less its final zero
 // Path returns the file of an ipc endpoint; abstract names and wildcards have none.
 func Path(endpoint string) (string, bool) {
 	path, ok := strings.CutPrefix(endpoint, "ipc://")
-	return path, ok && !strings.HasPrefix(path, "@") && path != "*"
+	return path, ok && path != "" && path != "*" && !strings.HasPrefix(path, "@")
+}
+
+// Check says whether a path can be one of a socket.
+func Check(path string) error {
+	if len(path) > pathMax {
+		return fmt.Errorf("the path has %d bytes, more than the %d of a socket path", len(path), pathMax)
+	}
+	return nil
 }
 
 // Guard holds the right to bind a path. libzmq unlinks whatever stands there before it binds, so
@@ -31,8 +39,8 @@ type Guard struct {
 // Take takes the lock beside path. The kernel frees it when its holder dies; the socket file
 // that such a holder leaves behind is replaced.
 func Take(path string) (*Guard, error) {
-	if len(path) > pathMax {
-		return nil, fmt.Errorf("the path has %d bytes, more than the %d of a socket path", len(path), pathMax)
+	if err := Check(path); err != nil {
+		return nil, err
 	}
 	if err := checkDirectory(filepath.Dir(path)); err != nil {
 		return nil, err

@@ -355,7 +355,10 @@ func (s Suite) serveMissesNothing(t *testing.T) {
 			r := Bind(t, tr, s.Endpoint(t))
 			d, err := tr.Dial(r.Endpoint(), "n1")
 			Must(t, err)
-			SendConnected(t, d, []byte("hello"), r)
+			Eventually(t, patience, "the connection", func() bool { // without Ready, as it is served
+				r.Ready()
+				return d.Send([]byte("hello")) == nil
+			})
 			RecvRouter(t, r)
 
 			calls := make(chan chan struct{}, 1)

@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	inBytes      = 64 << 10
-	inRoom       = 8 << 10 // less is not worth a read
-	inKeptMax    = 4 << 20 // a larger buffer is let go when it is empty
-	outChunk     = 64 << 10
-	outBytesMax  = 64 << 20 // of a ROUTER's peer that does not read; a DEALER's caller bounds what is under way
-	joinBytesMax = 32 << 10 // more is written from where it stands
+	inBytes        = 64 << 10
+	inRoom         = 8 << 10 // less is not worth a read
+	inKeptMax      = 2 << 20 // a larger buffer is let go when it is empty
+	outChunk       = 64 << 10
+	outMessagesMax = 4096     // of a ROUTER's peer that does not read; a DEALER's caller bounds what is under way
+	outSoon        = 1 << 20  // so much that waits is worth another attempt before more is kept
+	joinBytesMax   = 32 << 10 // more is written from where it stands
 )
 
 // phase is how far a connection has come.
@@ -45,6 +46,8 @@ type conn struct {
 
 	out      [][]byte // not written yet
 	outBytes int
+	outEnds  []int // where its messages end, counted in bytes that were ever kept
+	kept     int   // so many were
 	scratch  []byte
 }
 
@@ -79,7 +82,10 @@ func (c *conn) next() ([]byte, error) {
 			return nil, err
 		}
 		if flags&flagCommand != 0 {
-			if answer, ok := pong(body); ok {
+			if answer, ok := pong(body); ok && c.phase == open {
+				if c.full() {
+					return nil, errProtocol
+				}
 				if err := c.write(answer, nil); err != nil {
 					return nil, err
 				}
@@ -100,6 +106,7 @@ func (c *conn) frame(bodyMax uint64) (flags byte, body []byte, err error) {
 	flags, n, head := parseHead(b)
 	switch {
 	case head == 0:
+		c.slim()
 		return 0, nil, link.ErrAgain
 	case n > bodyMax || flags&flagCommand != 0 && n > commandMax:
 		return 0, nil, errProtocol
@@ -110,11 +117,18 @@ func (c *conn) frame(bodyMax uint64) (flags byte, body []byte, err error) {
 	return flags, b[head : head+int(n)], nil
 }
 
-// whole reports whether next has something to take without another fill.
+// slim lets a large buffer go that nothing is left in.
+func (c *conn) slim() {
+	if c.r == c.w && len(c.in) > inKeptMax {
+		c.in, c.r, c.w = nil, 0, 0
+	}
+}
+
+// whole reports whether next has something to take, or to refuse, without another fill.
 func (c *conn) whole() bool {
 	b := c.in[c.r:c.w]
 	_, n, head := parseHead(b)
-	return head > 0 && uint64(len(b)-head) >= n
+	return head > 0 && (n > uint64(c.bodyMax) || uint64(len(b)-head) >= n)
 }
 
 // shake takes the next step of the handshake: the peer's greeting, then its READY.
@@ -173,9 +187,6 @@ func (c *conn) introduced(body []byte) error {
 func (c *conn) fill() error {
 	if c.r == c.w {
 		c.r, c.w = 0, 0
-		if len(c.in) > inKeptMax {
-			c.in = nil
-		}
 	}
 	c.makeRoom()
 	n, errno := rawio.Read(c.fd, c.in[c.w:])
@@ -220,20 +231,23 @@ func (c *conn) send(head, body []byte) error {
 		c.scratch = append(append(c.scratch, head...), body...)
 		return c.write(c.scratch, nil)
 	}
-	if len(c.out) == 0 && len(head) > 0 {
-		c.scratch = append(c.scratch, head...)
-		return c.write(c.scratch, body)
-	}
-	if err := c.write(c.scratch, head); err != nil {
-		return err
-	}
-	return c.write(body, nil)
+	c.scratch = append(c.scratch, head...)
+	return c.write(c.scratch, body)
 }
 
+// full reports whether so much waits to be written that no more is taken.
+func (c *conn) full() bool { return len(c.outEnds) >= outMessagesMax }
+
 func (c *conn) write(head, body []byte) error {
+	if c.outBytes > outSoon {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
 	if len(c.out) > 0 {
 		c.keep(head)
 		c.keep(body)
+		c.outEnds = append(c.outEnds, c.kept)
 		return nil
 	}
 	done, err := writeBoth(c.fd, head, body)
@@ -246,6 +260,7 @@ func (c *conn) write(head, body []byte) error {
 	}
 	c.keep(body[done-len(head):])
 	if len(c.out) > 0 {
+		c.outEnds = append(c.outEnds, c.kept)
 		return c.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLOUT)
 	}
 	return nil
@@ -282,6 +297,7 @@ func writeSome(fd int, p []byte) (int, error) {
 // keep copies to what is written later.
 func (c *conn) keep(b []byte) {
 	c.outBytes += len(b)
+	c.kept += len(b)
 	for len(b) > 0 {
 		if n := len(c.out); n == 0 || len(c.out[n-1]) == cap(c.out[n-1]) {
 			c.out = append(c.out, make([]byte, 0, max(outChunk, len(b))))
@@ -304,12 +320,15 @@ func (c *conn) flush() error {
 			return err
 		}
 		c.outBytes -= n
+		for len(c.outEnds) > 0 && c.outEnds[0] <= c.kept-c.outBytes {
+			c.outEnds = c.outEnds[1:]
+		}
 		if c.out[0] = c.out[0][n:]; len(c.out[0]) > 0 {
 			return nil
 		}
 		c.out[0] = nil
 		c.out = c.out[1:]
 	}
-	c.out = nil
+	c.out, c.outEnds = nil, nil
 	return c.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
 }

@@ -133,6 +133,43 @@ func TestAnAnnouncedSizeTakesNoMemory(t *testing.T) {
 	}
 }
 
+func TestTooLargeAMessageIsTold(t *testing.T) {
+	c, peer := pair(t)
+	_, err := feed(t, c, peer, handshakeOf("DEALER", ""))
+	linktest.Must(t, err)
+	_, err = unix.Write(peer, binary.BigEndian.AppendUint64([]byte{flagLong}, 1<<62))
+	linktest.Must(t, err)
+	linktest.Must(t, c.fill())
+	if !c.whole() {
+		t.Error("who waits for a whole frame would read it all")
+	}
+}
+
+func TestALargeBufferGoesWhenItsMessageWasTaken(t *testing.T) {
+	c, peer := pair(t)
+	const n = 5 << 20
+	got, err := feed(t, c, peer, append(appendHead(handshakeOf("DEALER", ""), 0, n), make([]byte, n)...))
+	linktest.Must(t, err)
+	if len(got) != 1 || len(got[0]) != n || len(c.in) > inKeptMax {
+		t.Errorf("%d messages, a buffer of %d", len(got), len(c.in))
+	}
+}
+
+func TestWhoAsksAndDoesNotReadIsEnded(t *testing.T) {
+	c, peer := pair(t)
+	_, err := feed(t, c, peer, handshakeOf("DEALER", ""))
+	linktest.Must(t, err)
+	pings := bytes.Repeat(append(appendHead(nil, flagCommand, 23), "\x04PING\x00\x0a0123456789abcdef"...), 20_000)
+	for range 10 {
+		if _, err = feed(t, c, peer, pings); err != nil {
+			break
+		}
+	}
+	if err == nil || c.outBytes > 1<<20 {
+		t.Errorf("%v; %d bytes wait", err, c.outBytes)
+	}
+}
+
 func TestAPINGIsAnswered(t *testing.T) {
 	c, peer := pair(t)
 	stream := handshakeOf("DEALER", "")

@@ -144,7 +144,7 @@ func (d *dealer) RecvView() ([]byte, error) {
 	return d.take()
 }
 
-func (d *dealer) Send(body []byte) error { return d.SendJoined(body, nil) }
+func (d *dealer) Send(body []byte) error { return d.SendJoined(nil, body) }
 
 func (d *dealer) SendJoined(head, body []byte) error {
 	if d.shutDown {

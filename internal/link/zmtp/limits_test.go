@@ -3,6 +3,7 @@ package zmtp_test
 import (
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,9 +54,16 @@ func TestWithoutDescriptorsTheOthersAreServed(t *testing.T) {
 	for _, fd := range taken {
 		linktest.Must(t, unix.Close(fd))
 	}
+	linktest.Await(t, "a signal that the door is open again", r.Ready, func() bool {
+		var b [1]byte
+		linktest.Must(t, late.SetReadDeadline(time.Now().Add(time.Millisecond)))
+		n, _ := late.Read(b[:])
+		return n == 1
+	})
+	linktest.Must(t, late.SetReadDeadline(time.Now().Add(patience)))
 	greeted := make(chan error, 1)
 	go func() {
-		_, err := io.ReadFull(late, make([]byte, 64))
+		_, err := io.ReadFull(late, make([]byte, 63))
 		greeted <- err
 	}()
 	linktest.Eventually(t, patience, "the greeting", func() bool {
@@ -85,5 +93,95 @@ func takeDescriptors(t *testing.T) (taken []int) {
 			return taken
 		}
 		taken = append(taken, fd)
+	}
+}
+
+// hello makes a peer known.
+func hello(t *testing.T, tr link.Transport, r link.Router, id string) link.Dealer {
+	t.Helper()
+	d := linktest.Dial(t, tr, r.Endpoint(), id)
+	linktest.SendConnected(t, d, []byte("hello"), r)
+	linktest.RecvRouter(t, r)
+	return d
+}
+
+func TestWhatAPeerSaidLastIsHeardAlsoByWhoWritesFirst(t *testing.T) {
+	tr := ours(t, linktest.Options{})
+	r := linktest.Bind(t, tr, linktest.IPC(t))
+	d := hello(t, tr, r, "n1")
+	linktest.Must(t, d.Send([]byte("last words")))
+	linktest.Must(t, d.Close())
+	if err := r.Send("n1", []byte("x")); err != link.ErrUnreachable {
+		t.Fatalf("sent to who has gone: %v", err)
+	}
+	if peer, body := linktest.RecvRouter(t, r); peer != "n1" || string(body) != "last words" {
+		t.Errorf("%q from %q", body, peer)
+	}
+}
+
+func TestAPeerWithManyMessagesLetsTheOthersBetween(t *testing.T) {
+	tr := ours(t, linktest.Options{})
+	r := linktest.Bind(t, tr, linktest.IPC(t))
+	greedy, other := hello(t, tr, r, "greedy"), hello(t, tr, r, "other")
+	const many = 10_000
+	for range many {
+		linktest.Must(t, greedy.Send(nil))
+	}
+	if peer, _ := linktest.RecvRouter(t, r); peer != "greedy" {
+		t.Fatal(peer)
+	}
+	linktest.Must(t, other.Send([]byte("x")))
+	before, theirs := 0, 1
+	for theirs < many {
+		peer, _ := linktest.RecvRouter(t, r, greedy)
+		if peer == "other" {
+			before = theirs
+		} else {
+			theirs++
+		}
+	}
+	if before == 0 || before > 300 {
+		t.Errorf("its message came after %d of the other's", before)
+	}
+}
+
+func TestALargeReplyPassesWhoeverReadsIt(t *testing.T) {
+	tr := ours(t, linktest.Options{})
+	r := linktest.Bind(t, tr, linktest.IPC(t))
+	d := hello(t, tr, r, "n1")
+	piece := make([]byte, 256<<10)
+	const pieces = 400 // 100 MB
+	got := make(chan int)
+	go func() {
+		n := 0
+		for deadline := time.Now().Add(patience); n < pieces && time.Now().Before(deadline); {
+			if _, err := d.RecvView(); err == nil {
+				n++
+			}
+		}
+		got <- n
+	}()
+	for range pieces {
+		linktest.Must(t, r.Send("n1", piece))
+	}
+	n := 0
+	linktest.Eventually(t, 2*patience, "all pieces", func() bool {
+		_, _, _ = r.Recv()
+		select {
+		case n = <-got:
+			return true
+		default:
+			return false
+		}
+	})
+	if n != pieces {
+		t.Errorf("%d of %d arrived", n, pieces)
+	}
+}
+
+func TestAnImpossiblePathIsSaidAtOnce(t *testing.T) {
+	tr := ours(t, linktest.Options{})
+	if _, err := tr.Dial("ipc:///"+strings.Repeat("a", 120), "n1"); err == nil {
+		t.Error("a path of 121 bytes was dialled")
 	}
 }

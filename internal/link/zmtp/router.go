@@ -17,6 +17,9 @@ const (
 	eventsMax     = 64
 	handshakesMax = 256 // connections that have not said who they are; then the oldest goes
 	acceptAgain   = 100 * time.Millisecond
+	acceptMost    = 64 // at once
+	inTurn        = 64 // messages of one peer, before others have theirs
+	readySteps    = 64 // in one look of Ready
 )
 
 type router struct {
@@ -34,6 +37,9 @@ type router struct {
 	events   [eventsMax]unix.EpollEvent
 	pending  []unix.EpollEvent // of events, not looked at
 	at       *conn             // whose messages are being taken
+	taken    int               // of its messages in this turn
+	rest     []*conn           // those that have more than a turn
+	looked   bool              // since the last of rest had its turn
 	shutDown bool
 }
 
@@ -64,7 +70,10 @@ func (r *router) Ready() <-chan struct{} {
 		return r.Signals()
 	}
 	r.Watch()
-	for r.at == nil || !r.at.whole() {
+	for range readySteps {
+		if r.at != nil && r.at.whole() {
+			break
+		}
 		if !r.step() {
 			return r.Signals()
 		}
@@ -78,7 +87,7 @@ func (r *router) Recv() (string, []byte, error) {
 	return peer, slices.Clone(body), err
 }
 
-// RecvView takes the peers in turn, of each what one read has brought.
+// RecvView takes the peers in turn, of each some messages that one read has brought.
 func (r *router) RecvView() (string, []byte, error) {
 	if r.shutDown {
 		return "", nil, link.ErrClosed
@@ -87,6 +96,9 @@ func (r *router) RecvView() (string, []byte, error) {
 		if c := r.at; c != nil {
 			body, err := c.next()
 			if err == nil {
+				if r.taken++; r.taken == inTurn {
+					r.at, r.rest = nil, append(r.rest, c)
+				}
 				return c.identity, body, nil
 			}
 			r.at = nil
@@ -102,8 +114,17 @@ func (r *router) RecvView() (string, []byte, error) {
 
 // step does what one descriptor asks for; false: none does.
 func (r *router) step() bool {
-	if len(r.pending) == 0 && !r.look() {
-		return false
+	if len(r.pending) == 0 {
+		found := !(r.looked && len(r.rest) > 0) && r.look()
+		r.looked = found
+		if !found && len(r.rest) > 0 {
+			r.turnOf(r.rest[0])
+			r.rest = r.rest[1:]
+			return true
+		}
+		if !found {
+			return false
+		}
 	}
 	e := r.pending[0]
 	r.pending = r.pending[1:]
@@ -115,6 +136,13 @@ func (r *router) step() bool {
 		}
 	}
 	return true
+}
+
+func (r *router) turnOf(c *conn) {
+	if r.at != nil {
+		r.at.slim()
+	}
+	r.at, r.taken = c, 0
 }
 
 // look asks what there is.
@@ -131,7 +159,8 @@ func (r *router) look() bool {
 func (r *router) serve(c *conn, events uint32) error {
 	if events&unix.EPOLLOUT != 0 {
 		if err := c.flush(); err != nil {
-			return err
+			r.mute(c)
+			events |= unix.EPOLLIN
 		}
 	}
 	if events&^unix.EPOLLOUT == 0 {
@@ -148,7 +177,9 @@ func (r *router) serve(c *conn, events uint32) error {
 			return errProtocol
 		}
 	}
-	r.at = c
+	if !slices.Contains(r.rest, c) {
+		r.turnOf(c)
+	}
 	return nil
 }
 
@@ -170,12 +201,13 @@ func (r *router) introduce(c *conn) bool {
 }
 
 func (r *router) accept() {
-	for {
+	for range acceptMost {
 		fd, _, err := unix.Accept4(r.door, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch {
 		case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM):
 			r.refused = time.Now()
 			_ = unix.EpollCtl(r.ep, unix.EPOLL_CTL_DEL, r.door, nil) // or it would wake the owner without end
+			time.AfterFunc(acceptAgain+time.Millisecond, r.Signal)   // who waits in Serve looks now and then anyhow
 			return
 		case errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED):
 			continue
@@ -199,6 +231,15 @@ func (r *router) accept() {
 	}
 }
 
+// mute has nothing more written to a peer that takes nothing any more. What it has said is still to be read.
+func (r *router) mute(c *conn) {
+	if r.peers[c.identity] == c {
+		delete(r.peers, c.identity)
+	}
+	c.out, c.outEnds, c.outBytes = nil, nil, 0
+	_ = c.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+}
+
 func (r *router) drop(c *conn) {
 	if c.phase == broken {
 		return
@@ -210,14 +251,11 @@ func (r *router) drop(c *conn) {
 		delete(r.peers, c.identity)
 	}
 	delete(r.conns, int32(c.fd))
-	if r.at == c {
-		r.at = nil
-	}
 	c.phase = broken
 	_ = unix.Close(c.fd)
 }
 
-func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, body, nil) }
+func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, nil, body) }
 
 func (r *router) SendJoined(peer string, head, body []byte) error {
 	if r.shutDown {
@@ -230,11 +268,11 @@ func (r *router) SendJoined(peer string, head, body []byte) error {
 	switch {
 	case c == nil:
 		return link.ErrUnreachable
-	case c.outBytes > outBytesMax:
+	case c.full() && (c.flush() != nil || c.full()):
 		return link.ErrAgain
 	}
 	if err := c.send(head, body); err != nil {
-		r.drop(c)
+		r.mute(c)
 		return link.ErrUnreachable
 	}
 	return nil

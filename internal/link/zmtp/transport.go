@@ -1,6 +1,7 @@
 package zmtp
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -99,7 +100,7 @@ func (t *Transport) Dial(endpoint, routingID string) (link.Dealer, error) {
 	if !ok {
 		return t.Transport.Dial(endpoint, routingID)
 	}
-	if err := link.CheckRoutingID(routingID); err != nil {
+	if err := errors.Join(link.CheckRoutingID(routingID), ipc.Check(path)); err != nil {
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
 	d, err := t.dial(endpoint, path, routingID)

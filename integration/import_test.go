@@ -206,3 +206,21 @@ func TestExport(t *testing.T) {
 		wantContents(t, script, contents(t, other), want)
 	}
 }
+
+// What cannot end well is refused before anything is removed.
+func TestNothingIsReplacedByItselfOrByWhatIsNotKnownToBeWhole(t *testing.T) {
+	c := startCluster(t, 1)
+	c.do("SET", "k", "v")
+	self := "redis://" + c.addr
+	for _, refused := range [][]string{
+		{"import", self, "--replace"}, {"import", self, "--replace", "--by", "psync"}, {"export", self, "--replace"},
+		{"import", "-", "--replace"}, {"snapshot", "load", "-", "--replace"}, {"import", self + "/3", "--merge"}, {"snapshot", "save", "-"},
+	} {
+		if out, code := cli(t, append([]string{c.brokerEndpoint()}, refused...)...); code == 0 || strings.Count(out, "\n") != 1 {
+			t.Errorf("%q: %q, exit code %d", refused, out, code)
+		}
+		if got := c.do("GET", "k"); got != "v" {
+			t.Fatalf("%q: the key has become %v", refused, got)
+		}
+	}
+}

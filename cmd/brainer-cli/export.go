@@ -114,6 +114,13 @@ func (c *cli) exportRedis(ctx context.Context, conn *client.Client, how *onto, u
 		return err
 	}
 	defer target.Close()
+	info, err := target.DoContext(ctx, "INFO", "server")
+	if err != nil {
+		return err
+	}
+	if err := refuseItself(ctx, conn, runID(info.Text())); err != nil {
+		return err
+	}
 	if err := how.prepare(ctx, target); err != nil {
 		return err
 	}

@@ -44,6 +44,8 @@ func (f *importFlags) check(source string) error {
 		return errors.New("--follow takes --by psync")
 	case follows && (f.match != "" || len(f.dbs) > 0):
 		return errors.New("--follow takes everything: no --match, no --dbs")
+	case f.onto.fits(source) != nil:
+		return f.onto.fits(source)
 	case f.batch < 1:
 		return fmt.Errorf("--batch %d: at least 1", f.batch)
 	}
@@ -197,6 +199,9 @@ func (c *cli) parseSource(f *importFlags, url string) (*source, error) {
 	options, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("a source looks like redis://:PASSWORD@HOST:PORT, or rediss:// for TLS") // err may show the password
+	}
+	if options.DB != 0 {
+		return nil, fmt.Errorf("a source is a whole server: --dbs %d names the database", options.DB)
 	}
 	if options.Password == "" {
 		options.Password = f.password

@@ -106,13 +106,16 @@ func (c *cli) importRedis(ctx context.Context, conn *client.Client, f *importFla
 	if err != nil {
 		return err
 	}
-	if f.by == "psync" {
-		return c.importByPsync(ctx, conn, f, from)
-	}
 	begun := time.Now()
 	databases, run, err := from.describe(ctx)
 	if err != nil {
 		return from.failed(err)
+	}
+	if err := refuseItself(ctx, conn, run); err != nil {
+		return err
+	}
+	if f.by == "psync" {
+		return c.importByPsync(ctx, conn, f, from)
 	}
 	state, err := f.beginImport(ctx, conn, from.name, run, true)
 	if err != nil {

@@ -25,6 +25,33 @@ func (o *onto) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("merge", "replace")
 }
 
+// fits says whether a source may replace what is there: standard input is known to be good only at its end.
+func (o *onto) fits(source string) error {
+	if o.replace && source == "-" {
+		return errors.New("--replace takes a file: whether standard input is good is known only when all that was there would be gone")
+	}
+	return nil
+}
+
+// refuseItself tells when the other server, whose INFO says run, is ours.
+func refuseItself(ctx context.Context, conn *client.Client, run string) error {
+	reply, err := conn.DoContext(ctx, "INFO", "server")
+	if err != nil {
+		return err
+	}
+	if run != "" && strings.Contains(reply.Text(), "run_id:"+run) {
+		return failure{errors.New("source and target are the same server; nothing was changed")}
+	}
+	return nil
+}
+
+// runID is a server's in its INFO.
+func runID(info string) string {
+	_, rest, _ := strings.Cut(info, "run_id:")
+	id, _, _ := strings.Cut(rest, "\r\n")
+	return id
+}
+
 // prepare sees to it that the target is as the flags say. Nothing is changed before what is to be loaded is known to be good.
 func (o *onto) prepare(ctx context.Context, conn *client.Client) error {
 	if o.merge {
@@ -50,11 +77,14 @@ func (c *cli) snapshotLoadCommand() *cobra.Command {
 		Use:   "load FILE",
 		Short: "Load a snapshot that was saved",
 		Long: `snapshot load reads the whole file first and changes nothing unless it is unharmed and complete ("-" is standard input,
-which is checked only while it is loaded). It refuses to load where there are keys, unless told what becomes of them.`,
+which is checked only while it is loaded, and never replaces what is there). It refuses to load where there are keys, unless told what becomes of them.`,
 		Example: "  brainer-cli ipc:///tmp/broker.sock snapshot load monday.snap --replace",
 		Args:    arguments(1, "snapshot load takes FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+			if err := how.fits(args[0]); err != nil {
+				return err
+			}
 			c.bePatient(cmd)
 			var from io.Reader = os.Stdin
 			size := int64(0)

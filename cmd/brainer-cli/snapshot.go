@@ -39,6 +39,9 @@ the new one is whole and on disk, not before.`,
 		Example: "  brainer-cli ipc:///tmp/broker.sock snapshot save monday.snap",
 		Args:    arguments(1, "snapshot save takes FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "-" {
+				return errors.New("snapshot save takes a file: it is there when it is whole; export - writes to standard output")
+			}
 			c.bePatient(cmd)
 			conn, err := c.connect(cmd.Context())
 			if err != nil {

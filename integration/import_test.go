@@ -216,7 +216,7 @@ func TestNothingIsReplacedByItselfOrByWhatIsNotKnownToBeWhole(t *testing.T) {
 		{"import", self, "--replace"}, {"import", self, "--replace", "--by", "psync"}, {"export", self, "--replace"},
 		{"import", "-", "--replace"}, {"snapshot", "load", "-", "--replace"}, {"import", self + "/3", "--merge"}, {"snapshot", "save", "-"},
 	} {
-		if out, code := cli(t, append([]string{c.brokerEndpoint()}, refused...)...); code == 0 || strings.Count(out, "\n") != 1 {
+		if out, code := cli(t, append([]string{c.brokerEndpoint()}, refused...)...); code == 0 || strings.Contains(out, "\n") {
 			t.Errorf("%q: %q, exit code %d", refused, out, code)
 		}
 		if got := c.do("GET", "k"); got != "v" {

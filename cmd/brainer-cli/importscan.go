@@ -167,10 +167,7 @@ func (s *source) describe(ctx context.Context) (databases []int, run string, err
 	}
 	for line := range strings.Lines(info) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch name {
-		case "run_id":
-			run = value
-		case "redis_version":
+		if name == "redis_version" {
 			major, _ := strconv.Atoi(value[:max(strings.IndexByte(value, '.'), 0)])
 			s.tellsDeadlines = major >= 7
 		}
@@ -179,7 +176,7 @@ func (s *source) describe(ctx context.Context) (databases []int, run string, err
 		}
 	}
 	slices.Sort(databases)
-	return databases, run, nil
+	return databases, runID(info), nil
 }
 
 // scan imports one database, from the cursor on.

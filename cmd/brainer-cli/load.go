@@ -39,7 +39,7 @@ func refuseItself(ctx context.Context, conn *client.Client, run string) error {
 	if err != nil {
 		return err
 	}
-	if run != "" && strings.Contains(reply.Text(), "run_id:"+run) {
+	if run != "" && runID(reply.Text()) == run {
 		return failure{errors.New("source and target are the same server; nothing was changed")}
 	}
 	return nil

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"brainer/broker/replication"
-	"brainer/internal/eviction"
 	"brainer/internal/link"
 	"brainer/internal/op"
 	"brainer/internal/wire"
@@ -85,19 +84,10 @@ type Broker struct {
 	storing  chan replication.View
 }
 
-// call is a question for the owner goroutine.
-type call struct {
-	run  func(*replication.Core)
-	done chan struct{}
-}
-
 type storeResult struct {
 	no  uint64
 	err error
 }
-
-var errTryAgain = []byte("-TRYAGAIN Write queue is full, try again\r\n")
-var errStopping = []byte("-LOADING Redis is loading the dataset in memory\r\n")
 
 // New binds the endpoint and reads the record of the in-sync set. Run does the rest.
 func New(cfg Config) (*Broker, error) {
@@ -153,116 +143,6 @@ func systemClock() func() int64 {
 	start := time.Now()
 	base := start.UnixMicro()
 	return func() int64 { return base + time.Since(start).Microseconds() }
-}
-
-// Submit takes a batch; its Done is signalled when every operation is answered. While too many
-// bytes are under way it waits, which stops the client's socket from being read, and gives up with
-// -TRYAGAIN.
-func (b *Broker) Submit(batch *op.Batch) {
-	if !b.inflight.acquire(int64(batch.Bytes), b.cfg.Waiting) {
-		refuseAll(batch, errTryAgain)
-		return
-	}
-	b.submit(batch)
-}
-
-// TrySubmit is Submit for who must not wait.
-func (b *Broker) TrySubmit(batch *op.Batch) bool {
-	if !b.inflight.try(int64(batch.Bytes)) {
-		return false
-	}
-	b.submit(batch)
-	return true
-}
-
-func (b *Broker) submit(batch *op.Batch) {
-	b.mu.Lock()
-	if b.stopped {
-		b.mu.Unlock()
-		b.inflight.release(int64(batch.Bytes))
-		refuseAll(batch, errStopping)
-		return
-	}
-	b.submitted = append(b.submitted, batch)
-	wake := b.asleep
-	b.asleep = false
-	b.mu.Unlock()
-	if wake {
-		b.router.Kick()
-	}
-}
-
-func refuseAll(batch *op.Batch, reply []byte) {
-	for i := range batch.Ops {
-		batch.Ops[i].Answer(reply)
-	}
-}
-
-// ask runs f in the owner goroutine.
-func (b *Broker) ask(f func(*replication.Core)) bool {
-	c := call{run: f, done: make(chan struct{})}
-	select {
-	case b.calls <- c:
-		b.Kick()
-		select {
-		case <-c.done:
-			return true
-		case <-b.ended:
-			return false
-		}
-	case <-b.ended:
-		return false
-	case <-time.After(askMax):
-		return false
-	}
-}
-
-// Status describes the broker and its nodes.
-func (b *Broker) Status() op.Status {
-	s := op.Status{State: "stopped"}
-	b.ask(func(c *replication.Core) { s = c.Status(b.cfg.NowUs()) })
-	s.InflightBytes = b.inflight.used.Load()
-	return s
-}
-
-// RecoverEmpty, RecoverFrom and Forget are an operator's word; the text is empty or an error.
-func (b *Broker) RecoverEmpty() string {
-	return b.text(func(c *replication.Core) string { return c.RecoverEmpty(b.cfg.NowUs()) })
-}
-
-func (b *Broker) RecoverFrom(node string) string {
-	return b.text(func(c *replication.Core) string { return c.RecoverFrom(b.cfg.NowUs(), node) })
-}
-
-func (b *Broker) Forget(node string) string {
-	return b.text(func(c *replication.Core) string { return c.Forget(b.cfg.NowUs(), node) })
-}
-
-// Verify begins to compare the copies, and returns the number of the comparison in Status.
-func (b *Broker) Verify() (number uint64, text string) {
-	text = b.text(func(c *replication.Core) (text string) {
-		number, text = c.Verify(b.cfg.NowUs())
-		return text
-	})
-	return number, text
-}
-
-// SetAck and SetMinInSync change the server's defaults.
-func (b *Broker) SetAck(a op.Ack)    { b.ask(func(c *replication.Core) { c.SetAck(a) }) }
-func (b *Broker) SetMinInSync(n int) { b.ask(func(c *replication.Core) { c.SetMinInSync(n) }) }
-
-// SetMemory changes the memory limit and what happens at it; change gets the settings as they are.
-func (b *Broker) SetMemory(change func(*eviction.Settings)) {
-	b.ask(func(c *replication.Core) { c.SetMemory(b.cfg.NowUs(), change) })
-}
-
-// OutOfMemory says whether a write that may take memory would have been refused at the last tick.
-func (b *Broker) OutOfMemory() bool { return b.noMemory.Load() }
-
-func (b *Broker) text(f func(*replication.Core) string) string {
-	s := "TRYAGAIN the broker is busy"
-	b.ask(func(c *replication.Core) { s = f(c) })
-	return s
 }
 
 // Run owns the core and the socket until ctx ends; what is in flight then is answered as far as it
@@ -431,12 +311,6 @@ func (b *Broker) yield() {
 	}
 }
 
-func (b *Broker) answerCall(c call) {
-	c.run(b.core)
-	close(c.done)
-	b.perform()
-}
-
 func (b *Broker) viewStored(r storeResult) error {
 	if r.err != nil {
 		return fmt.Errorf("write the record of the in-sync set: %w", r.err)
@@ -444,36 +318,6 @@ func (b *Broker) viewStored(r storeResult) error {
 	b.core.ViewStored(b.cfg.NowUs(), r.no)
 	b.perform()
 	return nil
-}
-
-func (b *Broker) takeSubmitted(to []*op.Batch) []*op.Batch {
-	b.mu.Lock()
-	to = append(to, b.submitted...)
-	clear(b.submitted)
-	b.submitted = b.submitted[:0]
-	b.mu.Unlock()
-	return to
-}
-
-func (b *Broker) fallAsleep() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.submitted)+len(b.stored)+len(b.calls) > 0 || b.clients.waiting() || b.beside != nil && b.beside.Pending() {
-		return false
-	}
-	b.asleep = true
-	return true
-}
-
-// Kick has the owner goroutine look for work: it wakes it if it sleeps. Any goroutine may.
-func (b *Broker) Kick() {
-	b.mu.Lock()
-	asleep := b.asleep
-	b.asleep = false
-	b.mu.Unlock()
-	if asleep {
-		b.router.Kick()
-	}
 }
 
 // receive takes in what has arrived.
@@ -497,111 +341,6 @@ func (b *Broker) receive() bool {
 		}
 	}
 	return worked
-}
-
-// perform does what the core has put out.
-func (b *Broker) perform() {
-	out := &b.core.Out
-	for len(out.Frames)+len(out.Answered)+len(out.Events)+len(out.Acks)+len(out.Parts) > 0 || out.Store != nil {
-		frames := out.Frames
-		out.Frames = nil
-		for _, f := range frames {
-			b.send(f)
-		}
-		if out.Frames == nil {
-			clear(frames)
-			out.Frames = frames[:0]
-		}
-		b.crowd.answered(b.answer())
-		if v := out.Store; v != nil {
-			out.Store = nil
-			b.storing <- *v
-		}
-		for _, e := range out.Events {
-			b.logEvent(e)
-		}
-		out.Events = out.Events[:0]
-		if o := b.cfg.Observer; o != nil {
-			for _, a := range out.Acks {
-				o.NodeAcked(a.Node, float64(a.Us)/1e6)
-			}
-		}
-		out.Acks = out.Acks[:0]
-		b.passParts(out.Parts)
-		clear(out.Parts)
-		out.Parts = out.Parts[:0]
-	}
-}
-
-// answer passes on what the core has answered, and returns how many batches are done with that.
-func (b *Broker) answer() (batches int) {
-	out := &b.core.Out
-	if len(out.Answered) == 0 {
-		return 0
-	}
-	now := b.cfg.NowUs()
-	for _, o := range out.Answered {
-		if b.cfg.Observer != nil && (o.Kind == op.Write || o.Kind == op.Txn) && o.Index > 0 && !uncertain(o.Reply) {
-			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.OrderedUs)/1e6)
-		}
-		if bytes, complete := o.Finish(); complete {
-			batches++
-			b.inflight.release(int64(bytes))
-		}
-	}
-	clear(out.Answered)
-	out.Answered = out.Answered[:0]
-	return batches
-}
-
-// uncertain: the write was ordered but not acknowledged.
-func uncertain(reply []byte) bool { return bytes.HasPrefix(reply, []byte("-UNCERTAIN ")) }
-
-func (b *Broker) send(f replication.Frame) {
-	b.sent = true
-	since := 0
-	if len(f.Body) > 0 { // a fragment
-		b.sendFailed(f.Peer, b.router.SendJoined(f.Peer, f.Bytes, f.Body))
-		return
-	}
-	b.sendFailed(f.Peer, wire.Split(f.Bytes, nil, wire.FrameBytesMax, func(head, body []byte) error {
-		if since += len(body); since > sliceBytes {
-			since = 0
-			for _, beat := range b.core.Beats(b.cfg.NowUs()) {
-				_ = b.router.Send(beat.Peer, beat.Bytes) // who is not there is found out by the next tick
-			}
-		}
-		return b.router.SendJoined(f.Peer, head, body)
-	}))
-}
-
-// sendFailed tells the core that nobody is there. A full queue is a message that is lost: a node that
-// lets thousands wait is judged by its silence.
-func (b *Broker) sendFailed(peer string, err error) {
-	if err != nil && !errors.Is(err, link.ErrAgain) {
-		b.core.Unreachable(b.cfg.NowUs(), peer)
-	}
-}
-
-func (b *Broker) logEvent(e replication.Event) {
-	level := slog.LevelInfo
-	switch {
-	case e.Level < 0:
-		level = slog.LevelDebug
-	case e.Level == 1:
-		level = slog.LevelWarn
-	case e.Level > 1:
-		level = slog.LevelError
-	}
-	attrs := make([]slog.Attr, 0, 3)
-	if e.Node != "" {
-		attrs = append(attrs, slog.String("node", e.Node))
-	}
-	attrs = append(attrs, slog.Uint64("index", e.Index))
-	if e.Why != "" {
-		attrs = append(attrs, slog.String("why", e.Why))
-	}
-	b.log.LogAttrs(context.Background(), level, e.Text, attrs...)
 }
 
 // stop answers what is left: nobody will.

@@ -7,96 +7,89 @@ import (
 
 // Small hashes are one string, packed. Each of these returns its elements, field and value in turn.
 
-// unpackZiplist: ziplist.c.
-func unpackZiplist(b []byte) (elems [][]byte, err error) {
-	const head = 10 // bytes u32, tail u32, count u16
+func unpackZiplist(b []byte) ([][]byte, error)  { return unpack(b, 10, ziplistEntry) } // its length, its last entry's place, how many there are
+func unpackListpack(b []byte) ([][]byte, error) { return unpack(b, 6, listpackEntry) } // its length, how many there are
+
+// unpack walks over entries between a head, which begins with the length of all, and a byte that ends them.
+func unpack(b []byte, head int, entry func(*cursor) []byte) (elems [][]byte, err error) {
 	if len(b) <= head || int(binary.LittleEndian.Uint32(b)) != len(b) {
 		return nil, ErrDamaged
 	}
-	for c := (cursor{b: b[head:]}); ; {
-		if c.peek() == 0xff {
-			if len(c.b) != 1 {
-				return nil, ErrDamaged
-			}
-			return elems, nil
-		}
-		if previous := c.byte(); previous == 0xfe {
-			c.take(4)
-		}
-		var elem []byte
-		switch e := c.byte(); {
-		case e>>6 == 0:
-			elem = c.take(uint64(e & 0x3f))
-		case e>>6 == 1:
-			elem = c.take(uint64(e&0x3f)<<8 | uint64(c.byte()))
-		case e == 0x80:
-			elem = c.take(uint64(binary.BigEndian.Uint32(c.take4())))
-		case e == 0xc0:
-			elem = c.int(2)
-		case e == 0xd0:
-			elem = c.int(4)
-		case e == 0xe0:
-			elem = c.int(8)
-		case e == 0xf0:
-			elem = c.int(3)
-		case e == 0xfe:
-			elem = c.int(1)
-		case e >= 0xf1 && e <= 0xfd:
-			elem = strconv.AppendInt(nil, int64(e&0x0f)-1, 10)
-		default:
-			c.bad = true
-		}
+	c := cursor{b: b[head:]}
+	for c.peek() != 0xff {
+		elem := entry(&c)
 		if c.bad {
 			return nil, ErrDamaged
 		}
 		elems = append(elems, elem)
 	}
+	if len(c.b) != 1 {
+		return nil, ErrDamaged
+	}
+	return elems, nil
 }
 
-// unpackListpack: listpack.c.
-func unpackListpack(b []byte) (elems [][]byte, err error) {
-	const head = 6 // bytes u32, count u16
-	if len(b) <= head || int(binary.LittleEndian.Uint32(b)) != len(b) {
-		return nil, ErrDamaged
+// ziplistEntry: ziplist.c.
+func ziplistEntry(c *cursor) []byte {
+	if previous := c.byte(); previous == 0xfe {
+		c.take(4)
 	}
-	for c := (cursor{b: b[head:]}); ; {
-		if c.peek() == 0xff {
-			if len(c.b) != 1 {
-				return nil, ErrDamaged
-			}
-			return elems, nil
-		}
-		before := len(c.b)
-		var elem []byte
-		switch e := c.byte(); {
-		case e>>7 == 0:
-			elem = strconv.AppendInt(nil, int64(e), 10)
-		case e>>6 == 2:
-			elem = c.take(uint64(e & 0x3f))
-		case e>>5 == 6:
-			v := int64(e&0x1f)<<8 | int64(c.byte())
-			elem = strconv.AppendInt(nil, v<<51>>51, 10)
-		case e>>4 == 14:
-			elem = c.take(uint64(e&0x0f)<<8 | uint64(c.byte()))
-		case e == 0xf0:
-			elem = c.take(uint64(binary.LittleEndian.Uint32(c.take4())))
-		case e == 0xf1:
-			elem = c.int(2)
-		case e == 0xf2:
-			elem = c.int(3)
-		case e == 0xf3:
-			elem = c.int(4)
-		case e == 0xf4:
-			elem = c.int(8)
-		default:
-			c.bad = true
-		}
-		c.take(backLength(before - len(c.b)))
-		if c.bad {
-			return nil, ErrDamaged
-		}
-		elems = append(elems, elem)
+	switch e := c.byte(); {
+	case e>>6 == 0:
+		return c.take(uint64(e & 0x3f))
+	case e>>6 == 1:
+		return c.take(uint64(e&0x3f)<<8 | uint64(c.byte()))
+	case e == 0x80:
+		return c.take(uint64(binary.BigEndian.Uint32(c.take4())))
+	case e == 0xc0:
+		return c.int(2)
+	case e == 0xd0:
+		return c.int(4)
+	case e == 0xe0:
+		return c.int(8)
+	case e == 0xf0:
+		return c.int(3)
+	case e == 0xfe:
+		return c.int(1)
+	case e >= 0xf1 && e <= 0xfd:
+		return strconv.AppendInt(nil, int64(e&0x0f)-1, 10)
 	}
+	c.bad = true
+	return nil
+}
+
+// listpackEntry: listpack.c.
+func listpackEntry(c *cursor) []byte {
+	before := len(c.b)
+	elem := listpackElement(c)
+	c.take(backLength(before - len(c.b)))
+	return elem
+}
+
+func listpackElement(c *cursor) []byte {
+	switch e := c.byte(); {
+	case e>>7 == 0:
+		return strconv.AppendInt(nil, int64(e), 10)
+	case e>>6 == 2:
+		return c.take(uint64(e & 0x3f))
+	case e>>5 == 6:
+		v := int64(e&0x1f)<<8 | int64(c.byte())
+		return strconv.AppendInt(nil, v<<51>>51, 10)
+	case e>>4 == 14:
+		return c.take(uint64(e&0x0f)<<8 | uint64(c.byte()))
+	case e == 0xf0:
+		return c.take(uint64(binary.LittleEndian.Uint32(c.take4())))
+	case e == 0xf1:
+		return c.int(2)
+	case e == 0xf2:
+		return c.int(3)
+	case e == 0xf3:
+		return c.int(4)
+	case e == 0xf4:
+		return c.int(8)
+	}
+	c.bad = true
+	return nil
 }
 
 // backLength is how many bytes say how long the entry before was.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"brainer/broker/replication"
+	"brainer/internal/newfile"
 )
 
 // ViewStore keeps the record of the in-sync set. Save returns when it is durable; it is called from
@@ -95,27 +96,12 @@ func (s *FileStore) Save(v replication.View) error {
 	}
 	text := fmt.Sprintf("%08x %s\n", crc32.ChecksumIEEE(line), line)
 	path := filepath.Join(s.dir, viewFile)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := newfile.Create(path)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Sync()
+	if _, err := f.WriteString(text); err != nil {
+		return errors.Join(err, f.Abandon())
 	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return f.Commit()
 }

@@ -62,7 +62,7 @@ func TestTornWriteLeavesTheRecordBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What a crash in the middle of the next Save leaves.
-	if err := os.WriteFile(filepath.Join(dir, "view.json.new"), []byte("12345678 {\"view\":8"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "view.json.tmp"), []byte("12345678 {\"view\":8"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if v, err := s.Load(); err != nil || v.No != 7 {

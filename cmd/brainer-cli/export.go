@@ -3,16 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"brainer/broker/client"
+	"brainer/internal/newfile"
 	"brainer/internal/op"
 	"brainer/resp"
 )
@@ -53,26 +52,18 @@ A file to be loaded here again is better saved with snapshot save: that is compr
 
 // exportFile writes a file, which is there when it is whole.
 func (c *cli) exportFile(ctx context.Context, conn *client.Client, path string) error {
-	tmp, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := newfile.Create(path)
 	if err != nil {
 		return failure{err}
 	}
-	defer os.Remove(tmp.Name()) // it is not there any more when all went well
-	err = c.exportTo(ctx, conn, path, tmp)
-	if err == nil {
-		err = tmp.Sync()
+	if err := c.exportTo(ctx, conn, path, file); err != nil {
+		_ = file.Abandon() // the error before it is what matters
+		return err
 	}
-	if e := tmp.Close(); err == nil {
-		err = e
+	if err := file.Commit(); err != nil {
+		return failure{fmt.Errorf("write %s: %w", path, err)}
 	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	var pathError *os.PathError
-	if errors.As(err, &pathError) {
-		return failure{err}
-	}
-	return err
+	return nil
 }
 
 func (c *cli) exportTo(ctx context.Context, conn *client.Client, name string, to io.Writer) error {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"brainer/internal/newfile"
 	"brainer/internal/op"
 	"brainer/internal/snapfile"
 )
@@ -61,7 +62,7 @@ func New(cfg Config) (*Saver, error) {
 		return nil, err
 	}
 	s := &Saver{cfg: cfg, startedAt: time.Now(), asked: make(chan struct{}, 1), ended: make(chan struct{})}
-	unfinished, err := s.files(suffix + ".tmp")
+	unfinished, err := s.files(suffix + newfile.Suffix)
 	if err != nil {
 		return nil, err
 	}

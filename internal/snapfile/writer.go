@@ -2,12 +2,11 @@ package snapfile
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
+
+	"brainer/internal/newfile"
 )
 
 // Writer writes a snapshot.
@@ -56,18 +55,17 @@ func (w *Writer) End(keys int64) error {
 // File is a snapshot on its way to a file. What was there before stays until the new one is whole and durable.
 type File struct {
 	*Writer
-	path string
-	tmp  *os.File
+	to *newfile.File
 }
 
 // Create begins a file.
 func Create(path string, head Head) (*File, error) {
-	tmp, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	to, err := newfile.Create(path)
 	if err != nil {
 		return nil, err
 	}
-	f := &File{path: path, tmp: tmp}
-	if f.Writer, err = NewWriter(tmp, head); err != nil {
+	f := &File{to: to}
+	if f.Writer, err = NewWriter(to, head); err != nil {
 		return nil, errors.Join(err, f.Abandon())
 	}
 	return f, nil
@@ -77,37 +75,13 @@ func Create(path string, head Head) (*File, error) {
 func (f *File) Commit(keys int64) (bytes int64, err error) {
 	err = f.End(keys)
 	if err == nil {
-		err = f.tmp.Sync()
-	}
-	if err == nil {
-		bytes, err = f.tmp.Seek(0, io.SeekCurrent)
-	}
-	if err == nil {
-		err = f.tmp.Close()
-	}
-	if err == nil {
-		err = os.Rename(f.tmp.Name(), f.path)
+		bytes, err = f.to.Seek(0, io.SeekCurrent)
 	}
 	if err != nil {
 		return 0, errors.Join(err, f.Abandon())
 	}
-	return bytes, syncDir(filepath.Dir(f.path))
+	return bytes, f.to.Commit()
 }
 
 // Abandon removes what was written.
-func (f *File) Abandon() error {
-	_ = f.tmp.Close() // it may be closed
-	return os.Remove(f.tmp.Name())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
-}
+func (f *File) Abandon() error { return f.to.Abandon() }

@@ -112,6 +112,7 @@ func TestImportOfAnRDBFile(t *testing.T) {
 	flipped := append([]byte(nil), whole...)
 	flipped[len(flipped)/2] ^= 1
 	for name, b := range map[string][]byte{"the RDB file is cut off": whole[:len(whole)/2], "the RDB file is damaged": flipped, "not an RDB file": []byte("hello"),
+		"not an RDB file: it is a snapshot of Brainer, which snapshot load takes": {0x50, 0x2a, 0x4d, 0x18, 9},
 		"has version 12": []byte("REDIS0012..."), "no such file": nil} {
 		file := filepath.Join(dir, strings.ReplaceAll(name, " ", "_"))
 		if b != nil {
@@ -180,6 +181,13 @@ func TestExport(t *testing.T) {
 	}
 	wantContents(t, "in Redis", contents(t, theirs), want)
 
+	// Only a Brainer has snapshots.
+	for _, refused := range [][]string{{"snapshot", "save", filepath.Join(t.TempDir(), "snap")}, {"export", "-"}, {"verify"}} {
+		if out, code := cli(t, append([]string{"redis://" + theirs}, refused...)...); code != 1 || !strings.Contains(out, "the server is no Brainer") {
+			t.Errorf("%q at a Redis: %q, exit code %d", refused, out, code)
+		}
+	}
+
 	// With a user's name.
 	admin := redistest.Dial(t, theirs)
 	admin.Do("ACL", "SETUSER", "mover", "on", ">moves", "allkeys", "allcommands")
@@ -190,7 +198,13 @@ func TestExport(t *testing.T) {
 		t.Errorf("export with a wrong password: %q, exit code %d", out, code)
 	}
 
-	file := filepath.Join(t.TempDir(), "commands")
+	dir := t.TempDir()
+	for _, refused := range [][]string{{"export", dir}, {"snapshot", "save", dir}} {
+		if out, code := cli(t, append([]string{c.brokerEndpoint()}, refused...)...); code != 1 || out != "brainer-cli: create "+dir+": is a directory" {
+			t.Errorf("%q: %q, exit code %d", refused, out, code)
+		}
+	}
+	file := filepath.Join(dir, "commands")
 	if out, code := cli(t, c.brokerEndpoint(), "export", file); code != 0 {
 		t.Fatalf("export to a file: %q, exit code %d", out, code)
 	}

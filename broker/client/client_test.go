@@ -196,7 +196,7 @@ func TestNoBrokerIsSaidAtOnceAndWithWhatToDo(t *testing.T) {
 		"ipc://" + dir + "/none":   "no broker listens on ipc://" + dir + "/none: start run_broker, or name its --broker endpoint",
 		"ipc://" + dir + "/stale":  "no broker listens on",
 		"tcp://127.0.0.1:1":        "no broker listens on tcp://127.0.0.1:1",
-		"redis://:pw@127.0.0.1:1":  "no broker listens on redis://127.0.0.1:1: start run_broker, or name its --listen address",
+		"redis://:pw@127.0.0.1:1":  "nothing listens on redis://127.0.0.1:1: no run_broker with that --listen address",
 		"redis://nosuch.invalid":   "cannot connect to redis://nosuch.invalid:6379",
 		"inproc://broker":          "only within one process",
 		"/tmp/broker.sock":         "it looks like ipc:///tmp/broker.sock",

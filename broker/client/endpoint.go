@@ -112,6 +112,17 @@ func (c *Client) keys() (*curve.Config, error) {
 	return &k, nil
 }
 
+// nobody says that nobody is there, and who should be.
+func (e endpoint) nobody() string {
+	switch e.scheme {
+	case "redis":
+		return fmt.Sprintf("nothing listens on %s: no run_broker with that --listen address, nor a Redis", e)
+	case "rediss":
+		return fmt.Sprintf("nothing listens on %s: no run_broker with that --tls-listen address, nor a Redis", e)
+	}
+	return fmt.Sprintf("no broker listens on %s: start run_broker, or name its --broker endpoint", e)
+}
+
 func (e endpoint) dialSocket(ctx context.Context) (net.Conn, error) {
 	network := "tcp"
 	if e.scheme == "ipc" {
@@ -122,14 +133,7 @@ func (e endpoint) dialSocket(ctx context.Context) (net.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
-		flag := "--broker endpoint"
-		switch e.scheme {
-		case "redis":
-			flag = "--listen address"
-		case "rediss":
-			flag = "--tls-listen address"
-		}
-		return nil, unreachable(fmt.Sprintf("no broker listens on %s: start run_broker, or name its %s", e, flag), err)
+		return nil, unreachable(e.nobody(), err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, unreachable(fmt.Sprintf("permission denied on %s: run as the broker's user", e), err)
 	case ctx.Err() != nil:

@@ -84,13 +84,21 @@ func TestCommandLines(t *testing.T) {
 		{"E recover --empty --from n", "", "--from NODE or --empty", 2},
 		{"E", "", "no command given", 2},
 		{"get k", "", "no endpoint given", 2},
+		{"E import redis://127.0.0.1:1 --dbs x", "", "for \"--dbs\" flag: numbers from 0 to 15 with commas between, as in 0,3", 2},
+		{"E import redis://127.0.0.1:1 --dbs 0,16", "", "for \"--dbs\" flag: numbers from 0 to 15", 2},
+		{"E import redis://127.0.0.1:1 --dbs 3 --follow", "", "--dbs and --match are for an import without it", 2},
+		{"E import redis://127.0.0.1:1 --merge --replace", "", "--merge or --replace, not both", 2},
+		{"E export redis://127.0.0.1:1 --merge --replace", "", "--merge or --replace, not both", 2},
+		{"E export file --replace", "", "for a redis:// TARGET", 2},
+		{"E export redis://127.0.0.1:1", "", "nothing listens on redis://127.0.0.1:1", 3},
+		{"E snapshot load file --merge --replace", "", "--merge or --replace, not both", 2},
 		{"E --bogus get k", "", "unknown flag: --bogus", 2},
-		{"E --raw --no-raw get k", "", "none of the others can be", 2},
+		{"E --raw --no-raw get k", "", "--raw or --no-raw, not both", 2},
 		{"E --timeout never get k", "", "invalid argument", 2},
 		{"http://127.0.0.1 get k", "", `scheme "http"`, 2},
 		{"ipc:///nowhere/b.sock get k", "", "no broker listens on ipc:///nowhere/b.sock: start run_broker, or name its --broker endpoint", 3},
 		{"tcp://127.0.0.1:1 status", "", "no broker listens on tcp://127.0.0.1:1", 3},
-		{"redis://:pw@127.0.0.1:1 get k", "", "no broker listens on redis://127.0.0.1:1: start run_broker, or name its --listen address", 3},
+		{"redis://:pw@127.0.0.1:1 get k", "", "nothing listens on redis://127.0.0.1:1: no run_broker with that --listen address, nor a Redis", 3},
 	} {
 		args := strings.Fields(c.line)
 		for i, a := range args {

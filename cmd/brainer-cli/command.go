@@ -58,6 +58,9 @@ func newCommand(out io.Writer) *cobra.Command {
 		Version:     version,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			c.err = cmd.ErrOrStderr()
+			if c.raw && c.noRaw {
+				return errors.New("--raw or --no-raw, not both")
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,7 +89,6 @@ func newCommand(out io.Writer) *cobra.Command {
 	f.BoolVar(&c.raw, "raw", false, "print replies raw, on a terminal too")
 	f.BoolVar(&c.noRaw, "no-raw", false, "print replies as on a terminal")
 	c.security.flags(f)
-	root.MarkFlagsMutuallyExclusive("raw", "no-raw")
 	root.Flags().BoolP("help", "h", false, "this help")
 	root.Flags().BoolP("version", "v", false, "the version")
 	root.Flags().SetInterspersed(false)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -29,6 +30,13 @@ A file to be loaded here again is better saved with snapshot save: that is compr
   brainer-cli ipc:///tmp/broker.sock export redis://:secret@10.0.0.5:6379 --replace`,
 		Args: arguments(1, "export takes TARGET: a file, - or a redis:// address"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			into := strings.Contains(args[0], "://")
+			if err := how.check(); err != nil {
+				return err
+			}
+			if !into && (how.merge || how.replace) {
+				return errors.New("--merge and --replace are for a redis:// TARGET: a file is replaced")
+			}
 			c.bePatient(cmd)
 			conn, err := c.connect(cmd.Context())
 			if err != nil {
@@ -36,10 +44,16 @@ A file to be loaded here again is better saved with snapshot save: that is compr
 			}
 			defer conn.Close()
 			switch target := args[0]; {
-			case strings.Contains(target, "://"):
+			case into:
 				return c.exportRedis(cmd.Context(), conn, &how, target, password)
 			case target == "-":
-				return c.exportTo(cmd.Context(), conn, "standard output", c.out)
+				const name = "standard output"
+				begun := time.Now()
+				last, err := c.exportTo(cmd.Context(), conn, name, c.out)
+				if err == nil {
+					c.exported(last, name, begun)
+				}
+				return err
 			default:
 				return c.exportFile(cmd.Context(), conn, target)
 			}
@@ -52,24 +66,26 @@ A file to be loaded here again is better saved with snapshot save: that is compr
 
 // exportFile writes a file, which is there when it is whole.
 func (c *cli) exportFile(ctx context.Context, conn *client.Client, path string) error {
+	begun := time.Now()
 	file, err := newfile.Create(path)
 	if err != nil {
 		return failure{err}
 	}
-	if err := c.exportTo(ctx, conn, path, file); err != nil {
+	last, err := c.exportTo(ctx, conn, path, file)
+	if err != nil {
 		_ = file.Abandon() // the error before it is what matters
 		return err
 	}
 	if err := file.Commit(); err != nil {
 		return failure{fmt.Errorf("write %s: %w", path, err)}
 	}
+	c.exported(last, path, begun)
 	return nil
 }
 
-func (c *cli) exportTo(ctx context.Context, conn *client.Client, name string, to io.Writer) error {
-	begun := time.Now()
+func (c *cli) exportTo(ctx context.Context, conn *client.Client, name string, to io.Writer) (*op.SnapshotPart, error) {
 	w := bufio.NewWriterSize(to, 1<<20)
-	last, err := c.readSnapshot(ctx, conn, "exporting", 1, func(p *op.SnapshotPart, first bool) error {
+	return c.readSnapshot(ctx, conn, "exporting", 1, func(p *op.SnapshotPart, first bool) error {
 		_, err := w.Write(p.Commands)
 		if err == nil && p.Last {
 			err = w.Flush()
@@ -79,10 +95,6 @@ func (c *cli) exportTo(ctx context.Context, conn *client.Client, name string, to
 		}
 		return nil
 	})
-	if err == nil {
-		c.exported(last, name, begun)
-	}
-	return err
 }
 
 // exported goes to standard error: standard output may be the target.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"brainer/broker/client"
+	"brainer/internal/command"
 	"brainer/internal/rdb"
 	"brainer/internal/transfer"
 )
@@ -20,7 +22,7 @@ import (
 // importFlags are what import is told.
 type importFlags struct {
 	onto            onto
-	dbs             []int
+	dbs             databases
 	match           string
 	batch           int
 	restart         bool
@@ -43,7 +45,7 @@ func (f *importFlags) check(source string) error {
 	case follows && f.by == "scan":
 		return errors.New("--follow takes --by psync")
 	case follows && (f.match != "" || len(f.dbs) > 0):
-		return errors.New("--follow takes everything: no --match, no --dbs")
+		return errors.New("--follow takes everything: one command of the stream may concern keys and databases that are wanted and others; --dbs and --match are for an import without it")
 	case f.onto.fits(source) != nil:
 		return f.onto.fits(source)
 	case f.batch < 1:
@@ -53,6 +55,30 @@ func (f *importFlags) check(source string) error {
 		f.by = "psync"
 	}
 	return nil
+}
+
+// databases is a flag's value: 0,3.
+type databases []int
+
+func (d *databases) Set(text string) error {
+	for number := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(number))
+		if err != nil || n < 0 || n >= command.Databases {
+			return fmt.Errorf("numbers from 0 to %d with commas between, as in 0,3", command.Databases-1)
+		}
+		*d = append(*d, n)
+	}
+	return nil
+}
+
+func (d *databases) Type() string { return "databases" }
+
+func (d *databases) String() string {
+	text := make([]string, len(*d))
+	for i, n := range *d {
+		text[i] = strconv.Itoa(n)
+	}
+	return strings.Join(text, ",")
 }
 
 func (c *cli) importCommand() *cobra.Command {
@@ -95,7 +121,7 @@ Brainer has strings and hashes. Keys of other types are left out, counted, and m
 	}
 	f.onto.flags(cmd)
 	fl := cmd.Flags()
-	fl.IntSliceVar(&f.dbs, "dbs", nil, "only these `databases`: 0,3; default: all")
+	fl.Var(&f.dbs, "dbs", "only these `databases`: 0,3; default: all")
 	fl.StringVar(&f.match, "match", "", "only keys that match this `pattern`, as KEYS does")
 	fl.IntVar(&f.batch, "batch", 500, "`keys` that are asked for at once")
 	fl.StringVar(&f.by, "by", "", "how a Redis is read: `scan` or psync; default: scan, with --follow psync")
@@ -130,7 +156,7 @@ func (c *cli) importFile(ctx context.Context, conn *client.Client, f *importFlag
 			_, err = file.Seek(0, io.SeekStart)
 		}
 		if err != nil {
-			return failure{fmt.Errorf("%s: %w; nothing was imported", path, err)}
+			return failure{fmt.Errorf("%s: %w; nothing was imported", path, hint(file, err))}
 		}
 	}
 	if err := f.onto.prepare(ctx, conn); err != nil {

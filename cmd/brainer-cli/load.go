@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"brainer/broker/client"
+	"brainer/internal/rdb"
 	"brainer/internal/snapfile"
 	"brainer/resp"
 )
@@ -22,13 +23,19 @@ type onto struct{ merge, replace bool }
 func (o *onto) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.merge, "merge", false, "load on top of what is there: keys of the same name are overwritten, hashes keep the fields that only they have")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "remove all that is there before (FLUSHALL)")
-	cmd.MarkFlagsMutuallyExclusive("merge", "replace")
 }
 
 // fits says whether a source may replace what is there: standard input is known to be good only at its end.
 func (o *onto) fits(source string) error {
 	if o.replace && source == "-" {
 		return errors.New("--replace takes a file: whether standard input is good is known only when all that was there would be gone")
+	}
+	return o.check()
+}
+
+func (o *onto) check() error {
+	if o.merge && o.replace {
+		return errors.New("--merge or --replace, not both: one keeps what is there, the other removes it")
 	}
 	return nil
 }
@@ -95,7 +102,7 @@ which is checked only while it is loaded, and never replaces what is there). It 
 				}
 				defer f.Close()
 				if size, err = c.checkSnapshot(ctx, f); err != nil {
-					return failure{fmt.Errorf("%s: %w; nothing was loaded", args[0], snapshotHint(f, err))}
+					return failure{fmt.Errorf("%s: %w; nothing was loaded", args[0], hint(f, err))}
 				}
 				from = f
 			}
@@ -136,14 +143,17 @@ func (c *cli) checkSnapshot(ctx context.Context, f *os.File) (size int64, err er
 	return 0, errors.New("interrupted")
 }
 
-// snapshotHint says what else a foreign file may be.
-func snapshotHint(f *os.File, err error) error {
-	if !errors.Is(err, snapfile.ErrForeign) {
+// hint says what a file is that is not what it was taken for.
+func hint(f *os.File, err error) error {
+	var start [5]byte
+	if _, e := f.ReadAt(start[:], 0); e != nil {
 		return err
 	}
-	var start [5]byte
-	if _, e := f.ReadAt(start[:], 0); e == nil && string(start[:]) == "REDIS" {
-		return fmt.Errorf("%w: it is an RDB file of Redis", err)
+	switch {
+	case errors.Is(err, snapfile.ErrForeign) && string(start[:]) == "REDIS":
+		return fmt.Errorf("%w: it is an RDB file of Redis, which import takes", err)
+	case errors.Is(err, rdb.ErrForeign) && snapfile.Begins(start[:]):
+		return fmt.Errorf("%w: it is a snapshot of Brainer, which snapshot load takes", err)
 	}
 	return err
 }

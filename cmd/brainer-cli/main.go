@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"brainer/broker/client"
@@ -49,6 +50,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case errors.Is(err, errMissing), errors.Is(err, errDiffered):
 		return exitError
+	case noBrainer(err):
+		fmt.Fprintln(stderr, "brainer-cli: the server is no Brainer: it has no command BRAINER, which this needs")
+		return exitError
 	case errors.As(err, &reply):
 		fmt.Fprintf(stderr, "(error) %s\n", reply)
 		return exitError
@@ -64,6 +68,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "brainer-cli: %s\n", err)
 	return exitUsage
+}
+
+// noBrainer: a plain Redis was asked for what only a Brainer does.
+func noBrainer(err error) bool {
+	var reply resp.ReplyError
+	return errors.As(err, &reply) && strings.HasPrefix(reply.Error(), "ERR unknown command 'BRAINER'")
 }
 
 // errMissing: what was asked for is not there; that has been printed.

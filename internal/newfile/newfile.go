@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Suffix ends the name of a file that is not whole yet.
@@ -19,7 +20,14 @@ type File struct {
 
 // Create begins a file, which only its owner may read; what a process that died has left of it is overwritten.
 func Create(path string) (*File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, &os.PathError{Op: "create", Path: path, Err: syscall.EISDIR}
+	}
 	f, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	var refused *os.PathError
+	if errors.As(err, &refused) {
+		return nil, &os.PathError{Op: "create", Path: path, Err: refused.Err} // which its caller knows the name of
+	}
 	return &File{f, path}, err
 }
 

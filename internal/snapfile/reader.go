@@ -21,6 +21,11 @@ type Reader struct {
 	err  error // of Read
 }
 
+// Begins says whether a file may be a snapshot, by its first four bytes.
+func Begins(start []byte) bool {
+	return len(start) >= 4 && binary.LittleEndian.Uint32(start) == headMagic
+}
+
 // NewReader reads the head.
 func NewReader(from io.Reader) (*Reader, error) {
 	b := bufio.NewReaderSize(from, 256<<10)
@@ -28,7 +33,7 @@ func NewReader(from io.Reader) (*Reader, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if len(start) < 8 || binary.LittleEndian.Uint32(start) != headMagic {
+	if len(start) < 8 || !Begins(start) {
 		return nil, ErrForeign
 	}
 	size := int(binary.LittleEndian.Uint32(start[4:]))

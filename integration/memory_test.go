@@ -128,3 +128,42 @@ func TestObjectFreqAndIdletimeFollowThePolicy(t *testing.T) {
 		t.Errorf("OBJECT IDLETIME: %v", err)
 	}
 }
+
+// What was deleted makes room at once, as in Redis, though nothing else is written that would sweep up behind it.
+func TestRoomIsThereOnceSomethingIsDeleted(t *testing.T) {
+	for name, start := range map[string]func() *cluster{
+		"embedded": func() *cluster { return startAlone(t) },
+		"two":      func() *cluster { return startCluster(t, 2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := start()
+			c.do("CONFIG", "SET", "maxmemory", 40<<20)
+			value := strings.Repeat("v", 1000)
+			for _, empty := range [][]any{{"FLUSHALL"}, {"DEL", "big"}, {"UNLINK", "big"}, {"FLUSHDB", "ASYNC"}} {
+				written := 0
+				for full := false; !full; written += 100 {
+					if written > 1_000_000 {
+						t.Fatal("the limit is never met")
+					}
+					pipe := c.control.Pipeline()
+					for i := range 100 {
+						if empty[0] == "DEL" || empty[0] == "UNLINK" {
+							pipe.HSet(t.Context(), "big", written+i, value)
+						} else {
+							pipe.Set(t.Context(), fmt.Sprint("k", written+i), value, 0)
+						}
+					}
+					_, err := pipe.Exec(t.Context())
+					full = err != nil && strings.HasPrefix(err.Error(), "OOM ")
+				}
+				c.do(empty...)
+				if err := c.control.Set(t.Context(), "k", value, 0).Err(); err != nil {
+					t.Errorf("SET behind %v: %v", empty, err)
+				}
+				c.do("FLUSHALL")
+				// And what was taken is given back.
+				c.awaitStatus("the memory to be free", func(s op.Status) bool { return s.Memory.UsedBytes < 30<<20 })
+			}
+		})
+	}
+}

@@ -112,8 +112,7 @@ func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	} else if since := s.heldSinceNs.Load(); since > 0 {
 		m.BusyMs = uint32((now.UnixNano()-since)/1e6) + 1 // the disk is
 	}
-	if d := s.deadlineMs.Load(); d > 0 && d <= n.cfg.NowMs() {
-		m.Reclaimable = true
-	}
+	d := s.deadlineMs.Load()
+	m.Reclaimable = s.dropped.Load() || d > 0 && d <= n.cfg.NowMs()
 	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli(), Version: uint8(s.version.Load())})
 }

@@ -88,6 +88,7 @@ type shared struct {
 	outside        atomic.Int64 // and besides
 	idsAnswered    atomic.Uint64
 	deadlineMs     atomic.Int64
+	dropped        atomic.Bool
 	stepBeganNs    atomic.Int64  // 0: idle
 	heldSinceNs    atomic.Int64  // 0: nothing waits to be kept before it is told
 	loadDone       atomic.Int64  // bytes of what was kept, that are loaded
@@ -535,6 +536,7 @@ func (n *Node) publish() {
 	s.data.Store(n.replica.DataBytes())
 	s.idsAnswered.Store(b.IDsAnswered)
 	s.deadlineMs.Store(n.replica.NextDeadlineMs())
+	s.dropped.Store(n.replica.Dropped())
 	_, epoch := n.replica.Session()
 	s.epoch.Store(epoch)
 }

@@ -45,7 +45,7 @@ func (c *Core) asksMemory(n *node) (wantBytes int64, ask bool) {
 	if m.estimate(&n.memory) < m.limit-m.limit/memoryNear {
 		return 0, false
 	}
-	return 0, grown > m.limit/memoryAskShare || grown != 0 && len(m.held) > 0
+	return 0, grown > m.limit/memoryAskShare || len(m.held) > 0 && (grown != 0 || n.memory.at < m.heldAt)
 }
 
 // namedNothing: n could name no key just now, and nobody has come since who waits for room.
@@ -78,7 +78,8 @@ func (c *Core) appendMemoryAsk(b []byte, n *node, wantBytes int64) []byte {
 func (c *Core) memoryReplied(n *node, bytes uint64, named []byte, at uint64) {
 	n.memory.asked = false
 	if n.memory.wanted {
-		n.memory.empty, n.memory.emptyUs, n.memory.emptyAt = len(named) == 0, n.memory.askedUs, c.memory.takenUpTo(at)
+		n.memory.empty, n.memory.emptyUs = len(named) == 0, n.memory.askedUs
+		n.memory.emptyAt, n.memory.emptyTo = c.memory.takenUpTo(at), at
 	}
 	c.reportsMemory(n, int64(min(bytes, 1<<62)), at)
 	if c.evicts() && n.inSync() {
@@ -138,6 +139,7 @@ func (c *Core) orderEviction(o *op.Op, keys [][]byte, gives int64) {
 	}
 	c.order(o)
 	c.takesMemory(-gives)
+	m.evictedTo = c.tail
 }
 
 // keptNear says whether the near cache has answered reads of a key since its node heard of them; it tells it then.

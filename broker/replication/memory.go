@@ -14,8 +14,8 @@ import (
 // that make much of few bytes (COPY, SETRANGE far beyond the end).
 //
 // A write that may take memory is ordered while the estimate is within the limit. Beyond it, it waits: until nodes have
-// said how much it really is, and until evictions have made room. It is refused, with nothing done, when there is no room
-// and nobody can make any, or when that has taken memoryWaitUs. What other operations wait for it are those of the same
+// said how much it really is (all that was ordered before may have given some back), and until evictions have made room.
+// It is refused, with nothing done, when there is no room and nobody can make any, or when that has taken memoryWaitUs. What other operations wait for it are those of the same
 // pipeline behind it; reads of others never do.
 const (
 	memoryWaitUs = 1_000_000
@@ -33,18 +33,20 @@ const (
 
 // memory is the core's share of the limit.
 type memory struct {
-	settings eviction.Settings
-	limit    int64 // the smallest, 0: there is none
-	room     int64 // below it, as far as is known; negative beyond it
-	taken    int64 // what all entries so far may have taken
-	before   int64 // of it, what those before the first step have
-	steps    []memoryStep
-	heldUs   int64    // when the last of these came
-	held     []*op.Op // writes for which there is no room, and what stands behind them in their pipelines
-	batches  map[*op.Batch]int
-	evicted  map[eviction.Policy]uint64 // keys
-	named    uint64                     // nominations
-	refused  uint64                     // writes
+	settings  eviction.Settings
+	limit     int64 // the smallest, 0: there is none
+	room      int64 // below it, as far as is known; negative beyond it
+	taken     int64 // what all entries so far may have taken
+	before    int64 // of it, what those before the first step have
+	steps     []memoryStep
+	heldUs    int64    // when the last of these came
+	heldAt    uint64   // the tail then
+	held      []*op.Op // writes for which there is no room, and what stands behind them in their pipelines
+	batches   map[*op.Batch]int
+	evicted   map[eviction.Policy]uint64 // keys
+	evictedTo uint64                     // the last entry that evicts
+	named     uint64                     // nominations
+	refused   uint64                     // writes
 }
 
 // memoryStep is what entries up to an index may have taken in all.
@@ -65,7 +67,8 @@ type nodeMemory struct {
 	wanted  bool // it was asked for keys, too
 	empty   bool // it could name nothing when it was asked last
 	emptyUs int64
-	emptyAt int64 // memory.taken that it had applied then
+	emptyAt int64  // memory.taken that it had applied then
+	emptyTo uint64 // the entries that it had
 }
 
 // estimate is what the node takes when it has applied all that was ordered.
@@ -136,7 +139,7 @@ func (c *Core) takesMemory(bytes int64) {
 // resetMemory: the indexes so far mean nothing any more.
 func (c *Core) resetMemory() {
 	m := &c.memory
-	m.steps, m.before = nil, m.taken
+	m.steps, m.before, m.evictedTo = nil, m.taken, 0
 	for _, n := range c.nodes {
 		n.memory.at, n.memory.base = 0, m.taken
 	}
@@ -184,7 +187,8 @@ func (c *Core) holdForMemory(o *op.Op) bool {
 	if behind := b != nil && m.batches[b] > 0; !behind && (!o.DenyOOM || m.room >= 0) {
 		return false
 	}
-	m.held, m.heldUs = append(m.held, o), c.nowUs
+	o.Hold.Tail = c.tail
+	m.held, m.heldUs, m.heldAt = append(m.held, o), c.nowUs, c.tail
 	if b != nil {
 		if m.batches == nil {
 			m.batches = map[*op.Batch]int{}
@@ -203,7 +207,7 @@ func (c *Core) goOnHeld() {
 	for len(m.held) > 0 {
 		o := m.held[0]
 		noRoom := o.DenyOOM && m.limit > 0 && m.room < 0
-		if noRoom && !c.memoryIsShort(o.Hold.OrderedUs) && c.nowUs-o.Hold.OrderedUs < memoryWaitUs {
+		if noRoom && !c.memoryIsShort(o.Hold.OrderedUs, o.Hold.Tail) && c.nowUs-o.Hold.OrderedUs < memoryWaitUs {
 			return
 		}
 		m.held[0] = nil
@@ -224,12 +228,14 @@ func (c *Core) goOnHeld() {
 }
 
 // memoryIsShort says whether it is certain that there is no room, and that nobody will make any: none that was asked
-// since then could name a key.
-func (c *Core) memoryIsShort(sinceUs int64) bool {
+// since then could name a key. What they say counts if they had applied all that was ordered before: it may have given
+// memory back.
+func (c *Core) memoryIsShort(sinceUs int64, before uint64) bool {
 	m := &c.memory
+	before = max(before, m.evictedTo)
 	over := false
 	for _, n := range c.nodes {
-		if n.required() && n.memory.known && m.estimate(&n.memory) > m.limit && m.taken <= n.memory.base {
+		if n.required() && n.memory.known && m.estimate(&n.memory) > m.limit && m.taken <= n.memory.base && n.memory.at >= before {
 			over = true
 		}
 	}
@@ -237,7 +243,7 @@ func (c *Core) memoryIsShort(sinceUs int64) bool {
 		return over
 	}
 	for _, n := range c.usable {
-		if n.nominates() && !(n.memory.empty && n.memory.emptyUs >= sinceUs && n.memory.emptyAt >= m.taken) {
+		if n.nominates() && !(n.memory.empty && n.memory.emptyUs >= sinceUs && n.memory.emptyAt >= m.taken && n.memory.emptyTo >= before) {
 			return false
 		}
 	}
@@ -246,7 +252,7 @@ func (c *Core) memoryIsShort(sinceUs int64) bool {
 
 // OutOfMemory says whether a write that may take memory would be refused.
 func (c *Core) OutOfMemory() bool {
-	return c.memory.limit > 0 && c.memory.room < 0 && c.memoryIsShort(0)
+	return c.memory.limit > 0 && c.memory.room < 0 && c.memoryIsShort(0, c.tail)
 }
 
 func outOfMemory(o *op.Op) string {

@@ -190,7 +190,7 @@ func (c *Core) appendOwn(kind wire.EntryKind) uint64 {
 	return c.tail
 }
 
-// maybeOrderTick orders a TICK when a node has expired keys to give back and nothing else does it.
+// maybeOrderTick orders a TICK when a node has memory to give back and nothing else does it.
 func (c *Core) maybeOrderTick() {
 	if c.state == active && c.reclaimable && c.nowUs-c.lastOrderUs >= 100_000 && c.tail == c.safe {
 		c.reclaimable = false

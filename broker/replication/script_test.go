@@ -36,6 +36,7 @@ import (
 //	n1 goeson | n1 finishes it says that it goes on with its long reads (of clients long1, long2 ...), or answers them
 //	n1 dies                 nobody is connected there any more
 //	n1 goodbye
+//	n1 drops N              it has memory to give back, which takes so many TICKs
 //	n1 busy MS | idle       what its heartbeats say
 //	w1 write KEY... [ack=...] | r1 read KEY... | b1 wait w1 copies=N [timeout=MS]   of a client (copies: with the first); KEY * is the keyspace as a whole
 //	n1 donates N bytes=B    snapshots that it gives come in so many chunks of that size, as it has credit
@@ -135,6 +136,7 @@ type player struct {
 	dueMs       int64 // of all keys
 	takes       int64 // of memory
 	limit       int64 // of it
+	drops       int   // TICKs that it takes to free what was dropped
 	names       []string
 	beatUs      int64
 	chunks      int // of a snapshot that it gives
@@ -404,6 +406,8 @@ func (s *script) nodeStep(p *player, words []string) {
 		p.dueMs = s.nowUs/1000 + ms
 	case "takes":
 		p.takes, _ = strconv.ParseInt(words[1], 10, 64)
+	case "drops":
+		p.drops, _ = strconv.Atoi(words[1])
 	case "names":
 		p.names = words[1:]
 	case "limit":
@@ -435,7 +439,7 @@ func (p *player) header() wire.Header { return wire.Header{Epoch: p.promised, Se
 
 func (s *script) beat(p *player) {
 	p.beatUs = s.nowUs
-	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit}
+	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit, Reclaimable: p.drops > 0}
 	s.core.Receive(s.nowUs, p.beatPeer(), m.Append(nil, p.header()))
 }
 
@@ -581,8 +585,11 @@ func (s *script) describe(b []byte) string {
 					rest, _ = wire.NextEntry(rest, &e)
 					index++
 					name := string(e.Body)
-					if e.Kind == wire.EntryNoop {
+					switch e.Kind {
+					case wire.EntryNoop:
 						name = "noop"
+					case wire.EntryTick:
+						name = "tick"
 					}
 					text += fmt.Sprintf(" %d=%s", index, name)
 				}
@@ -740,6 +747,9 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 					e.Body = append([]byte(nil), e.Body...)
 					p.entries, p.eras = append(p.entries, e), append(p.eras, t.Era)
 					p.pos = wire.Position{Era: t.Era, Index: index}
+					if e.Kind == wire.EntryTick {
+						p.drops = max(0, p.drops-1)
+					}
 					p.takes -= int64(100 * bytes.Count(e.Body, []byte("-")))
 				}
 				if e.Primary == p.number && e.Primary != 0 && index >= p.first {

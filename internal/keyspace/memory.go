@@ -34,6 +34,8 @@ type memory struct {
 
 	blobs  blobs
 	graves []*table // dropped, their pages not yet freed
+	buried int64    // about what they take; each page that is asked for frees more of it first
+	digs   bool     // sweep is under way
 
 	snaps [SnapshotsMax]*Snapshot
 	views [ViewsMax]*View
@@ -93,8 +95,39 @@ func (m *memory) put(p *page) {
 	m.clean = append(m.clean, p)
 }
 
+// bytes is what is in use, what lies in graves included.
+func (m *memory) bytes() int64 {
+	return int64(m.used)*(pageBytes+pageOverhead) + m.blobs.bytes + int64(m.blobs.live)*blobOverhead
+}
+
+// inGraves is about what of that was dropped.
+func (m *memory) inGraves() int64 { return min(m.buried, m.bytes()) }
+
+// bury leaves a dropped table to sweep.
+func (m *memory) bury(t *table) {
+	m.graves = append(m.graves, t)
+	if !m.digs { // else it is part of a table that lies there
+		m.buried += t.memory()
+	}
+}
+
 // sweep frees some pieces of tables that were dropped.
 func (m *memory) sweep(pieces int) {
+	if m.digs || len(m.graves) == 0 {
+		m.dig(pieces)
+		return
+	}
+	m.digs = true
+	before := m.bytes()
+	m.dig(pieces)
+	m.buried = max(0, m.buried-(before-m.bytes()))
+	if len(m.graves) == 0 {
+		m.buried = 0
+	}
+	m.digs = false
+}
+
+func (m *memory) dig(pieces int) {
 	for ; pieces > 0 && len(m.graves) > 0; pieces-- {
 		last := len(m.graves) - 1
 		t := m.graves[last]

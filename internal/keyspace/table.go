@@ -229,7 +229,7 @@ func (t *table) drop(m *memory) {
 	if t.refs--; t.refs > 0 {
 		return
 	}
-	m.graves = append(m.graves, t)
+	m.bury(t)
 	if t.segs <= sweepPieces {
 		m.sweep(sweepPieces)
 	}

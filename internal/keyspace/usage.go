@@ -11,14 +11,15 @@ const (
 )
 
 // MemoryBytes is what the data takes of the process's memory. Copies that are equal may differ in it, as it depends on
-// their history; UsedBytes does not. What is free and will be used again is not in it.
-func (k *Keyspace) MemoryBytes() int64 {
-	m := k.m
-	return int64(m.used)*(pageBytes+pageOverhead) + m.blobs.bytes + int64(m.blobs.live)*blobOverhead
-}
+// their history; UsedBytes does not. What is free and will be used again is not in it, what was dropped and is swept up
+// before anything is asked of the system neither.
+func (k *Keyspace) MemoryBytes() int64 { return k.m.bytes() - k.m.inGraves() }
 
 // FreeBytes is what is resident, free, and used before anything is asked of the system.
-func (k *Keyspace) FreeBytes() int64 { return int64(len(k.m.dirty)) * pageBytes }
+func (k *Keyspace) FreeBytes() int64 { return int64(len(k.m.dirty))*pageBytes + k.m.inGraves() }
+
+// Dropped says whether there are databases or big values whose memory Reclaim has still to free.
+func (k *Keyspace) Dropped() bool { return len(k.m.graves) > 0 }
 
 // MemoryOf is about what a key takes of the process's memory, its share of what keeps it included.
 func (k *Keyspace) MemoryOf(db int, key []byte, nowMs int64) (int64, bool) {

@@ -85,6 +85,7 @@ type Hold struct {
 	Notified  bool   // it has its answer, or nobody waits for one
 	Asked     uint64 // a read: the number of the question that was answered
 	Twice     bool   // a read: it is asked of two nodes
+	Tail      uint64 // a write that waits for memory: the last that was ordered before it
 	Accesses  uint32 // a read: so many others of its key were answered without a node before
 }
 

@@ -182,7 +182,7 @@ type Beat struct {
 	Applied     uint64
 	Turn        uint64 // the last turn it has finished
 	BusyMs      uint32 // how long the entry or read that it executes has been running
-	Reclaimable bool   // keys are past their deadline and hold memory
+	Reclaimable bool   // there is memory that entries would free: keys past their deadline, or what was dropped
 	Keys        int64
 	UsedBytes   int64
 	IDs         int64  // outcomes that are kept for retries

@@ -365,7 +365,7 @@ func (r *Replica) Goodbye() {
 // Beat says where the copy stands, for a heartbeat.
 func (r *Replica) Beat(nowMs int64) wire.Beat {
 	next := r.NextDeadlineMs()
-	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: next > 0 && next <= nowMs,
+	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: r.ks.Dropped() || next > 0 && next <= nowMs,
 		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.usedBytes(),
 		IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered,
 		MemoryBytes: r.MemoryBytes(), LimitBytes: r.cfg.LimitBytes}
@@ -381,6 +381,9 @@ func (r *Replica) NextDeadlineMs() int64 {
 	}
 	return key
 }
+
+// Dropped says whether something was dropped whose memory entries have still to free.
+func (r *Replica) Dropped() bool { return r.ks.Dropped() }
 
 // Session is the present session and the epoch that is promised.
 func (r *Replica) Session() (session, promised uint64) { return r.session, r.promised }

@@ -106,7 +106,7 @@ func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	s := &n.state
 	now := time.Now()
 	m := wire.Beat{Applied: s.applied.Load(), Turn: s.turn.Load(), Keys: s.keys.Load(), UsedBytes: s.used.Load(),
-		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load(), MemoryBytes: s.memory.Load(), LimitBytes: n.cfg.Replica.LimitBytes}
+		IDs: s.ids.Load(), IDsAnswered: s.idsAnswered.Load(), MemoryBytes: s.memory.Load(), LimitBytes: n.cfg.Replica.LimitBytes, Kept: s.snapshotKept.Load()}
 	if began := s.stepBeganNs.Load(); began > 0 {
 		m.BusyMs = uint32((now.UnixNano()-max(began, movedNs))/1e6) + 1
 	} else if since := s.heldSinceNs.Load(); since > 0 {

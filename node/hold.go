@@ -20,15 +20,55 @@ func (n *Node) keepChanges() {
 	if k == nil {
 		return
 	}
+	n.putChanges()
+	if k.wantsSnapshot() && n.replica.KeepSnapshot() {
+		n.log.Info("the log is being replaced by a snapshot", "node", n.cfg.Replica.NodeID)
+		n.putChanges()
+	}
+	n.keepWanted()
+}
+
+func (n *Node) putChanges() {
 	for {
 		n.changes = n.replica.TakeChanges(n.changes)
 		if len(n.changes) == 0 {
 			return
 		}
-		k.enqueue(n.changes)
-		if k.wantsSnapshot() && n.replica.KeepSnapshot() {
-			n.log.Info("the log is being replaced by a snapshot", "node", n.cfg.Replica.NodeID)
+		n.keeper.enqueue(n.changes)
+	}
+}
+
+// wantedSnapshot is one that the broker has asked for.
+type wantedSnapshot struct {
+	number uint64 // wire.Beat.Keep
+	begun  uint64 // the keeper's number of it; 0: it has not begun
+}
+
+// keepWanted sees to it that the snapshot which the broker wants is on disk, of a state not before it was asked for.
+func (n *Node) keepWanted() {
+	number := n.replica.WantedSnapshot()
+	switch {
+	case number == 0 || n.diskGone || n.state.snapshotKept.Load() == number:
+		return
+	case n.wanted.number != number:
+		n.wanted = wantedSnapshot{number: number}
+	}
+	if n.wanted.begun > 0 {
+		over, whole := n.keeper.snapshotOver(n.wanted.begun)
+		if !over {
+			return
 		}
+		if whole {
+			n.state.snapshotKept.Store(number)
+			return
+		}
+	}
+	if n.wanted.begun = 0; n.replica.Empty() {
+		n.state.snapshotKept.Store(number)
+	} else if n.replica.KeepSnapshot() {
+		n.putChanges()
+		n.wanted.begun = n.keeper.lastSnapshot()
+		n.log.Info("the log is being replaced by a snapshot", "node", n.cfg.Replica.NodeID, "wanted", "by the broker")
 	}
 }
 
@@ -104,7 +144,11 @@ func (n *Node) forgetHeld() {
 
 // pumpKept adds a piece to the snapshot that is being kept, if there is one and room for it.
 func (n *Node) pumpKept() bool {
-	if n.keeper == nil || !n.replica.KeepsSnapshot() || !n.keeper.room() {
+	if n.keeper == nil {
+		return false
+	}
+	n.keepWanted()
+	if !n.replica.KeepsSnapshot() || !n.keeper.room() {
 		return false
 	}
 	n.replica.PumpKept()
@@ -127,15 +171,4 @@ func (n *Node) diskStopped() error {
 		return err
 	}
 	return errSession{"the disk has stopped", time.Millisecond} // what was held is not told before the broker knows
-}
-
-// Snapshot has the log replaced by a snapshot of the state as it is now, while the node goes on. It says whether one was begun.
-func (n *Node) Snapshot() bool {
-	began := false
-	return n.call(func() {
-		if n.keeper != nil && !n.diskGone && n.replica.KeepSnapshot() {
-			n.keepChanges()
-			began = true
-		}
-	}) && began
 }

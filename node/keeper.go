@@ -34,6 +34,7 @@ type keeper struct {
 	waits   bool   // the owner is to be kicked when something was kept
 	began   uint64 // snapshots that were put
 	ended   uint64 // and of these, that are complete or given up
+	whole   uint64 // the number of the last that is complete
 	closing bool
 	failed  error // the storage has stopped
 	stats   keeperStats
@@ -41,7 +42,8 @@ type keeper struct {
 
 	// the goroutine's own
 	snapshot bool // is being written
-	unsynced int  // writes
+	over     keptSnapshots
+	unsynced int // writes
 	syncAt   time.Time
 }
 
@@ -67,7 +69,7 @@ type keeperStats struct {
 func startKeeper(store storage.Storage, fsync Fsync, log *slog.Logger, kick func(), first []replica.Change) (*keeper, error) {
 	k := &keeper{store: store, fsync: fsync, log: log, kick: kick, done: make(chan struct{}), syncAt: time.Now().Add(syncEvery)}
 	k.changed.L = &k.mu
-	if _, _, err := k.write(first); err != nil {
+	if err := k.write(first); err != nil {
 		return nil, err
 	}
 	if err := k.sync(); err != nil {
@@ -141,6 +143,20 @@ func (k *keeper) wantsSnapshot() bool {
 	return k.failed == nil && k.began == k.ended && u.LogBytes > max(compactMinBytes, u.SnapshotBytes)
 }
 
+// lastSnapshot is the number of the snapshot that was put last.
+func (k *keeper) lastSnapshot() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.began
+}
+
+// snapshotOver says whether the snapshot of that number has ended, and whether it, or a later one, is on disk.
+func (k *keeper) snapshotOver(number uint64) (over, whole bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ended >= number, k.whole >= number
+}
+
 // stopped is why nothing is kept any more, nil while it is.
 func (k *keeper) stopped() error {
 	k.mu.Lock()
@@ -170,21 +186,21 @@ func (k *keeper) run() {
 		if end {
 			return
 		}
-		snapshots, ended, err := k.write(changes)
+		err := k.write(changes)
 		if err == nil && k.due() {
 			err = k.sync()
 		}
 		k.mu.Lock()
 		k.bytes -= bytes
-		k.stats.snapshots += snapshots
-		k.ended += ended
+		ended := k.over.ended > k.ended
+		k.ended, k.whole, k.stats.snapshots = k.over.ended, k.over.whole, k.over.complete
 		k.stats.usage = k.store.Usage()
 		if err != nil {
 			k.stop(err)
 		} else {
 			k.kept += uint64(len(changes))
 		}
-		kick := k.waits
+		kick := k.waits || ended // the broker may wait for it
 		k.waits = false
 		k.changed.Broadcast()
 		k.mu.Unlock()
@@ -274,7 +290,7 @@ func (k *keeper) sync() error {
 }
 
 // write gives changes to the storage, what is between two parts of a snapshot in one piece.
-func (k *keeper) write(changes []replica.Change) (snapshots, ended uint64, err error) {
+func (k *keeper) write(changes []replica.Change) (err error) {
 	var records [][]byte
 	flush := func() error {
 		rs := records
@@ -299,16 +315,17 @@ func (k *keeper) write(changes []replica.Change) (snapshots, ended uint64, err e
 		case replica.ChangeChunk:
 			err = k.appendSnapshot(c.Bytes)
 		case replica.ChangeSnapshotEnd:
-			ended++
+			k.over.ended++
 			if err = flush(); err == nil && k.snapshot {
 				if err = k.appendSnapshot(c.Bytes); err == nil && k.snapshot {
 					err = k.store.CommitSnapshot()
 					k.snapshot = false
-					snapshots++
+					k.over.whole = k.over.ended
+					k.over.complete++
 				}
 			}
 		case replica.ChangeSnapshotAbort:
-			ended++
+			k.over.ended++
 			if k.snapshot {
 				k.snapshot = false
 				err = k.store.AbortSnapshot()
@@ -318,7 +335,15 @@ func (k *keeper) write(changes []replica.Change) (snapshots, ended uint64, err e
 	if err == nil {
 		err = flush()
 	}
-	return snapshots, ended, err
+	return err
+}
+
+// keptSnapshots counts what has become of snapshots. They are numbered from 1 in the order in which they begin, which is
+// that in which they end.
+type keptSnapshots struct {
+	ended    uint64 // complete or given up
+	whole    uint64 // the number of the last that is complete
+	complete uint64
 }
 
 // A snapshot that cannot be written stops the storage too: where there is no room for it there is soon none for the log, and

@@ -60,6 +60,7 @@ type Node struct {
 	keeping  atomic.Pointer[keeper] // the same, for other goroutines
 	changes  []replica.Change
 	held     []heldFrame
+	wanted   wantedSnapshot
 	diskGone bool // the storage has failed, and that was dealt with
 
 	limitBytes int64  // that OnLimit was told
@@ -91,6 +92,7 @@ type shared struct {
 	dropped        atomic.Bool
 	stepBeganNs    atomic.Int64  // 0: idle
 	heldSinceNs    atomic.Int64  // 0: nothing waits to be kept before it is told
+	snapshotKept   atomic.Uint64 // the last one that the broker wanted, and that is on disk
 	loadDone       atomic.Int64  // bytes of what was kept, that are loaded
 	loadTotal      atomic.Int64  // 0: nothing is being loaded
 	progress       atomic.Uint64 // entries and reads executed

@@ -42,7 +42,7 @@ const (
 
 	errRecoverUsage  = "ERR syntax: BRAINER RECOVER FROM <node> | EMPTY"
 	errNoOperator    = "ERR there is nothing to operate behind this server"
-	errNoSaver       = "ERR no directory for snapshots is configured: start run_broker with --snapshot-dir"
+	errNoSaver       = "ERR nothing keeps snapshots here"
 	errSaveFailed    = "ERR the snapshot could not be saved: see the broker's log"
 	errNoSnapshot    = "ERR no snapshot is being read: BRAINER SNAPSHOT BEGIN"
 	errCountPositive = "ERR COUNT must be greater than 0"

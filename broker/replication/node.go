@@ -42,6 +42,7 @@ type node struct {
 	dataID        uint64   // while it is a member, that of the view
 	helloDataID   uint64   // of the present session
 	disk          bool     // its copy is kept
+	keep          uint64   // the snapshot of it that is wanted on its disk (wire.Beat.Keep), 0: none
 	was           []uint64 // data ids that this copy had before, and of which it is what was left on a disk; with renamed it is all of the last
 	renamed       bool
 	clusterID     uint64
@@ -59,6 +60,7 @@ type node struct {
 	toldInSync     bool // by the last heartbeat on the session's own socket
 	toldUs         int64
 	toldCounts     wire.Counts
+	toldKeep       uint64
 	session        uint64
 	assembler      wire.Assembler
 
@@ -279,7 +281,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
 	n.suspect, n.busyMs, n.goodbye = false, 0, false
 	n.reported, n.turnInFlight, n.resends = false, false, 0
-	n.toldInSync, n.toldUs, n.toldCounts = false, 0, wire.Counts{}
+	n.toldInSync, n.toldUs, n.toldCounts, n.toldKeep = false, 0, wire.Counts{}, 0
 	n.memory.at, n.memory.asked, n.memory.empty = 0, false, false
 	n.state = stateHello
 	c.byPeer[peer] = n
@@ -582,6 +584,7 @@ func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
 	n.heardUs, n.beatUs = c.nowUs, c.nowUs
 	n.busyMs, n.keys, n.usedBytes = m.BusyMs, m.Keys, m.UsedBytes
 	n.ids, n.idsUsed = m.IDs, m.IDsAnswered
+	c.snapshotKept(n, m.Kept)
 	if m.MemoryBytes == 0 { // of the version before
 		m.MemoryBytes = m.UsedBytes
 	}
@@ -607,8 +610,8 @@ func (c *Core) sendBeats() {
 		if n.beatPeer != "" {
 			c.send(n.beatPeer, frame)
 		}
-		if n.beatPeer == "" || n.toldInSync != m.InSync || n.toldCounts != m.Counts || c.nowUs-n.toldUs >= 10*c.cfg.HeartbeatMs*1000 {
-			n.toldInSync, n.toldUs, n.toldCounts = m.InSync, c.nowUs, m.Counts
+		if n.beatPeer == "" || n.toldInSync != m.InSync || n.toldCounts != m.Counts || n.toldKeep != m.Keep || c.nowUs-n.toldUs >= 10*c.cfg.HeartbeatMs*1000 {
+			n.toldInSync, n.toldUs, n.toldCounts, n.toldKeep = m.InSync, c.nowUs, m.Counts, m.Keep
 			c.send(n.peer, frame)
 		}
 	}
@@ -617,13 +620,13 @@ func (c *Core) sendBeats() {
 // beatFor is what a node is told of the broker, and of itself.
 func (c *Core) beatFor(n *node) wire.Beat {
 	limit, counts := c.terms()
-	return wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state], LimitBytes: limit, Counts: counts}
+	return wire.Beat{Tail: c.tail, Safe: c.safe, InSync: n.inSync(), State: stateNames[n.state], LimitBytes: limit, Counts: counts, Keep: n.keep}
 }
 
 // tellTerms tells a node at once, before whatever is ordered next.
 func (c *Core) tellTerms(n *node) {
 	m := c.beatFor(n)
-	n.toldCounts = m.Counts
+	n.toldCounts, n.toldKeep = m.Counts, m.Keep
 	c.send(n.peer, m.Append(nil, c.header(n)))
 }
 

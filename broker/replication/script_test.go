@@ -29,6 +29,8 @@ import (
 //	                        not arrive; norecord: nor does it find an earlier one
 //	set n1 n2 ...           these nodes start and become live, without a word here
 //	n1 starts | restarts | again [inc=N] [version=N] [cluster=N]   a process begins (empty), begins anew (empty), opens another session
+//	n1 disk | nodisk        from its next session on its copy is kept, or is not
+//	n1 keeps                its heartbeats say that the snapshot which was wanted is on its disk
 //	n1 holds                from now on what is sent to it waits (it is stopped)
 //	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
 //	n1 misses               what waits for it is lost
@@ -47,6 +49,7 @@ import (
 //	stands MS               the broker stands still for so long
 //	store off | on | done   the record is written at once (on), or when it is said
 //	snapshot begins | upto N | ends   somebody in the broker reads one, as far as part N; or does not want it any more
+//	keep | kept             nodes with a disk are asked to put a snapshot on it | which have not, and which will not
 //	recover empty | recover n1 | forget n1 | stop
 //	status
 func TestConversations(t *testing.T) {
@@ -100,6 +103,8 @@ type script struct {
 	disk    View
 	storing *View
 	reading uint64 // the snapshot that is read
+	keeping uint64 // the snapshots that are wanted on disk, and of which nodes
+	keepers []string
 	noStore bool
 	drawn   uint64
 
@@ -137,6 +142,8 @@ type player struct {
 	takes       int64 // of memory
 	limit       int64 // of it
 	drops       int   // TICKs that it takes to free what was dropped
+	disk        bool
+	keep, kept  uint64
 	names       []string
 	beatUs      int64
 	chunks      int // of a snapshot that it gives
@@ -278,6 +285,13 @@ func (s *script) step(words []string) {
 			s.printf("%s", text)
 		}
 		s.settle()
+	case "keep":
+		s.keeping, s.keepers = s.core.Keep(s.nowUs)
+		s.printf("asked: %s", strings.Join(s.keepers, " "))
+		s.settle()
+	case "kept":
+		waiting, lost := s.core.Keeping(s.nowUs, s.keeping, s.keepers)
+		s.printf("waits for: %s; lost: %s", strings.Join(waiting, " "), strings.Join(lost, " "))
 	case "snapshot":
 		s.snapshotStep(words[1:])
 		s.settle()
@@ -343,7 +357,7 @@ func (s *script) node(id string) *player {
 
 func (s *script) hello(p *player, empty bool, words []string) {
 	if empty {
-		*p = player{id: p.id, embedded: p.embedded, holds: p.holds, lags: p.lags, session: p.session, chunks: 1, chunkBytes: len("all")}
+		*p = player{id: p.id, embedded: p.embedded, holds: p.holds, lags: p.lags, disk: p.disk, session: p.session, chunks: 1, chunkBytes: len("all")}
 		s.drawn++
 		p.incarnation, p.dataID, p.first = s.drawn*10, s.drawn*10+1, 1
 	}
@@ -354,7 +368,7 @@ func (s *script) hello(p *player, empty bool, words []string) {
 	p.waiting = nil
 	p.beatUs = s.nowUs
 	p.cluster = uint64(s.number(words, "cluster", int64(p.cluster)))
-	m := wire.Hello{NodeID: p.id, Incarnation: p.incarnation, DataID: p.dataID, ClusterID: p.cluster, Promised: p.promised, Embedded: p.embedded}
+	m := wire.Hello{NodeID: p.id, Incarnation: p.incarnation, DataID: p.dataID, ClusterID: p.cluster, Promised: p.promised, Embedded: p.embedded, Disk: p.disk}
 	h := wire.Header{Session: p.session, Version: uint8(s.number(words, "version", wire.Version))}
 	s.core.Receive(s.nowUs, p.peer(), m.Append(nil, h))
 	s.settle()
@@ -416,6 +430,11 @@ func (s *script) nodeStep(p *player, words []string) {
 	case "idle":
 		p.busyMs = 0
 		s.beat(p)
+	case "disk", "nodisk":
+		p.disk = words[0] == "disk"
+	case "keeps":
+		p.kept = p.keep
+		s.beat(p)
 	case "beats":
 		s.beat(p)
 	case "lags":
@@ -439,7 +458,7 @@ func (p *player) header() wire.Header { return wire.Header{Epoch: p.promised, Se
 
 func (s *script) beat(p *player) {
 	p.beatUs = s.nowUs
-	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit, Reclaimable: p.drops > 0}
+	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit, Reclaimable: p.drops > 0, Kept: p.kept}
 	s.core.Receive(s.nowUs, p.beatPeer(), m.Append(nil, p.header()))
 }
 
@@ -550,7 +569,11 @@ func (s *script) frame(peer string, b []byte) {
 		if !p.alive {
 			break
 		}
-		if h, _, _ := wire.Decode(b); h.Type == wire.TBeat {
+		if h, body, _ := wire.Decode(b); h.Type == wire.TBeat {
+			if m, _ := wire.DecodeBeat(body, h.Version); m.Keep != p.keep {
+				p.keep = m.Keep
+				s.printf("%s <- beat, snapshot wanted: %v", p.id, p.keep != 0)
+			}
 			return
 		}
 		if h, _, _ := wire.Decode(b); !s.chunked || h.Type != wire.TChunk && h.Type != wire.TCredit {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"brainer/broker"
 	"brainer/broker/replication"
 	"brainer/internal/command"
 	"brainer/internal/daemon"
@@ -92,7 +93,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.metrics, "metrics", "127.0.0.1:9621", "`address` of /metrics, /healthz and /readyz; empty: none")
 	f.StringVar(&o.web, "web.config.file", "", daemon.WebConfigUsage)
 	f.StringVar(&o.stateDir, "state-dir", "", "`directory` of the record of the in-sync set; default: $STATE_DIRECTORY, or /var/lib/brainer for root, or ~/.local/state/brainer")
-	f.StringVar(&o.snapshotDir, "snapshot-dir", "", "`directory` in which snapshots are saved, by BGSAVE, SAVE and --snapshot-every; empty: none are")
+	f.StringVar(&o.snapshotDir, "snapshot-dir", "", "`directory` in which snapshots are saved, by BGSAVE, SAVE and --snapshot-every; empty: BGSAVE and SAVE are for nodes with --storage disk alone")
 	f.DurationVar(&o.snapshotEvery, "snapshot-every", 0, "save a snapshot once in so long; 0: only when BGSAVE or SAVE asks for it")
 	f.IntVar(&o.snapshotKeep, "snapshot-keep", 7, "how many saved snapshots are kept; the oldest is removed when a new one is on disk")
 	f.BoolVar(&o.embedded, "embedded", true, "run a node in this process")
@@ -196,8 +197,8 @@ func (o *options) core() (replication.Config, error) {
 	return c, nil
 }
 
-// saver is who keeps snapshots, nil when nobody does.
-func (o *options) saver(read func() (op.SnapshotReader, error), log *slog.Logger) (*saver.Saver, error) {
+// saver is who keeps snapshots.
+func (o *options) saver(b *broker.Broker, log *slog.Logger) (*saver.Saver, error) {
 	switch {
 	case o.snapshotDir == "" && o.snapshotEvery > 0:
 		return nil, errors.New("--snapshot-every needs --snapshot-dir")
@@ -205,10 +206,8 @@ func (o *options) saver(read func() (op.SnapshotReader, error), log *slog.Logger
 		return nil, fmt.Errorf("--snapshot-every %s: at least 1s, or 0", o.snapshotEvery)
 	case o.snapshotKeep < 1:
 		return nil, fmt.Errorf("--snapshot-keep %d: at least 1", o.snapshotKeep)
-	case o.snapshotDir == "":
-		return nil, nil
 	}
-	s, err := saver.New(saver.Config{Dir: o.snapshotDir, Every: o.snapshotEvery, Keep: o.snapshotKeep, Read: read, Software: version, Log: log})
+	s, err := saver.New(saver.Config{Dir: o.snapshotDir, Every: o.snapshotEvery, Keep: o.snapshotKeep, Read: b.ReadSnapshot, Nodes: b.KeepSnapshots, Software: version, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}

@@ -83,17 +83,14 @@ func run(o *options) error {
 		return err
 	}
 	defer b.Close()
-	snapshots, err := o.saver(b.ReadSnapshot, log)
+	snapshots, err := o.saver(b, log)
 	if err != nil {
 		return err
 	}
 	host, port := splitAddress(doors.plainAddr())
 	_, tlsPort := splitAddress(doors.tlsAddr())
-	var keepsSnapshots server.Saver
-	if snapshots != nil {
-		keepsSnapshots, meter.Saving = snapshots, snapshots.Status
-	}
-	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version, Saver: keepsSnapshots,
+	meter.Saving = snapshots.Status
+	front := server.New(b, server.Options{Table: table, Log: log, Observer: observer, Version: version, Saver: snapshots,
 		Password: o.requirePass, Protected: bool(o.protectedMode), TLS: o.tls, TLSPort: tlsPort, MaxClients: o.maxClients, IdleTimeout: o.timeout, WriteTimeout: o.writeTimeout,
 		BulkMax: o.protoMaxBulkLen, QueryBufferMax: o.queryBufferMax, Params: params(b), Bind: host, Port: port})
 	b.SetServe(func(c net.Conn) { _ = front.ServeConn(c) })
@@ -130,9 +127,7 @@ func run(o *options) error {
 		background.start("metrics", page.Serve)
 	}
 	brokerFailed := background.start("broker", b.Run)
-	if snapshots != nil {
-		background.start("snapshots", snapshots.Run)
-	}
+	background.start("snapshots", snapshots.Run)
 	embeddedDone, embeddedFailed := maybeEmbedded(embedded, log)
 	doors.open(front, log)
 	log.Info("broker starts", "version", version, "listen", doors.plainAddr(), "tls_listen", doors.tlsAddr(), "broker", b.Endpoint(),

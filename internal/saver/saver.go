@@ -18,10 +18,13 @@ import (
 
 // Config is what a Saver is made of.
 type Config struct {
-	Dir      string
-	Every    time.Duration // 0: only when asked
-	Keep     int           // files at most
-	Read     func() (op.SnapshotReader, error)
+	Dir   string        // of files; empty: there are none
+	Every time.Duration // 0: only when asked
+	Keep  int           // files at most
+	Read  func() (op.SnapshotReader, error)
+	// Nodes has the nodes with a disk replace their logs by snapshots, of the state at index or later; await waits for that and is nil when
+	// there is none of them. May be nil.
+	Nodes    func() (index uint64, await func(context.Context) error, err error)
 	Software string
 	Log      *slog.Logger
 }
@@ -49,19 +52,29 @@ type Saver struct {
 type saving struct {
 	done chan struct{}
 	err  error // once done is closed
+
+	index uint64                      // the nodes', see Config.Nodes
+	nodes func(context.Context) error // waits for them; nil: none was asked
 }
 
 // ErrRunning: one snapshot at a time. The text is Redis's.
 var ErrRunning = errors.New("ERR Background save already in progress")
 
+// ErrNowhere: there is nothing that would keep a snapshot.
+var ErrNowhere = errors.New("ERR nothing keeps snapshots: start run_broker with --snapshot-dir, or nodes with --storage disk")
+
 var errEnds = errors.New("ERR the server is going down")
 
 // New looks at the directory, makes it when it is not there, and removes what an earlier life has left unfinished.
 func New(cfg Config) (*Saver, error) {
+	s := &Saver{cfg: cfg, startedAt: time.Now(), asked: make(chan struct{}, 1), ended: make(chan struct{})}
+	s.status = op.Saving{Configured: cfg.Dir != "", EverySeconds: cfg.Every.Seconds(), OK: true}
+	if cfg.Dir == "" {
+		return s, nil
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Saver{cfg: cfg, startedAt: time.Now(), asked: make(chan struct{}, 1), ended: make(chan struct{})}
 	unfinished, err := s.files(suffix + newfile.Suffix)
 	if err != nil {
 		return nil, err
@@ -71,7 +84,6 @@ func New(cfg Config) (*Saver, error) {
 			return nil, err
 		}
 	}
-	s.status = op.Saving{Configured: true, EverySeconds: cfg.Every.Seconds(), OK: true}
 	if files, err := s.files(suffix); err == nil && len(files) > 0 {
 		if head, err := readHead(files[len(files)-1]); err == nil {
 			s.status.LastMs, s.status.LastIndex, s.status.LastEpoch = head.TimeMs, head.Index, head.Epoch
@@ -116,6 +128,19 @@ func (s *Saver) Status() op.Saving {
 
 // Save begins a snapshot. Await waits for its end.
 func (s *Saver) Save() (await func(context.Context) error, err error) {
+	if s.Status().Running { // the nodes need not be asked
+		return nil, ErrRunning
+	}
+	var index uint64
+	var nodes func(context.Context) error
+	if s.cfg.Nodes != nil {
+		if index, nodes, err = s.cfg.Nodes(); err != nil {
+			return nil, err
+		}
+	}
+	if nodes == nil && s.cfg.Dir == "" {
+		return nil, ErrNowhere
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
@@ -127,6 +152,7 @@ func (s *Saver) Save() (await func(context.Context) error, err error) {
 	default:
 	}
 	s.begin()
+	s.running.index, s.running.nodes = index, nodes
 	s.asked <- struct{}{}
 	mine := s.running
 	return func(ctx context.Context) error {
@@ -160,7 +186,7 @@ func (s *Saver) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-s.asked:
-			s.end(s.save(ctx, false))
+			s.end(s.saveAsked(ctx))
 		case <-due:
 			s.mu.Lock()
 			if s.running != nil { // it has been asked for at the same time
@@ -206,6 +232,26 @@ func (s *Saver) end(head snapfile.Head, keys, bytes int64, err error) {
 	s.running.err = err
 	close(s.running.done)
 	s.running = nil
+}
+
+// saveAsked is what a client asks for: a file, and what the nodes keep.
+func (s *Saver) saveAsked(ctx context.Context) (head snapfile.Head, keys, bytes int64, err error) {
+	s.mu.Lock()
+	index, await := s.running.index, s.running.nodes
+	head.TimeMs, head.Index = s.status.BeganMs, index
+	s.mu.Unlock()
+	if s.cfg.Dir != "" {
+		head, keys, bytes, err = s.save(ctx, false)
+	}
+	if await == nil {
+		return head, keys, bytes, err
+	}
+	if e := await(ctx); err == nil && e != nil {
+		if err = e; ctx.Err() != nil {
+			err = errEnds
+		}
+	}
+	return head, keys, bytes, err
 }
 
 // save writes one file, and removes the oldest when that is safe.

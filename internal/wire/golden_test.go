@@ -38,6 +38,7 @@ func samples(version uint8) []sample {
 	beat := Beat{Applied: 1, Turn: 2, BusyMs: 3, Reclaimable: true, Keys: 4, UsedBytes: 5, IDs: 8, IDsAnswered: 9, Tail: 6, Safe: 7, InSync: true, State: "live"}
 	if version != VersionBefore {
 		beat.MemoryBytes, beat.LimitBytes, beat.Counts = 10, 11, Counts{LFU: true, LogFactor: 12, DecayMinutes: 13}
+		beat.Kept, beat.Keep = 14, 15
 	}
 	load := Load{SnapID: 1, ClusterID: 2, Position: Position{Era: 3, Index: 4}}
 	chunk := Chunk{SnapID: 1, Number: 2, Last: true, Digest: 3, KeysDone: 4, KeysTotal: 5, BytesTotal: 6, Records: []byte("records")}

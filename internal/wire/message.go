@@ -189,12 +189,14 @@ type Beat struct {
 	IDsAnswered uint64 // writes that were answered with one, in this life of the node
 	MemoryBytes int64  // from version 5 on: of the process, for the data; what a limit is compared with
 	LimitBytes  int64  // from version 5 on: the node's own limit, 0: none
+	Kept        uint64 // from version 5 on: the Keep that is done
 
 	Tail   uint64
 	Safe   uint64
 	InSync bool
 	State  string // the broker's word for the receiver's state
 	Counts Counts // from version 5 on
+	Keep   uint64 // from version 5 on: replace the log on disk by a snapshot; a number for each time, 0: not now
 }
 
 // Counts says how a node counts accesses to keys, and whether it tells of that or of idle time.
@@ -225,6 +227,8 @@ func (m Beat) Append(b []byte, h Header) []byte {
 		b = putBool(b, m.Counts.LFU)
 		b = putU32(b, m.Counts.LogFactor)
 		b = putU32(b, m.Counts.DecayMinutes)
+		b = putU64(b, m.Kept)
+		b = putU64(b, m.Keep)
 	}
 	return Finish(b, h)
 }
@@ -237,6 +241,7 @@ func DecodeBeat(body []byte, version uint8) (m Beat, err error) {
 	if version != VersionBefore {
 		m.MemoryBytes, m.LimitBytes = r.i64(), r.i64()
 		m.Counts = Counts{LFU: r.bool(), LogFactor: r.u32(), DecayMinutes: r.u32()}
+		m.Kept, m.Keep = r.u64(), r.u64()
 	}
 	return m, r.done()
 }

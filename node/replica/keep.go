@@ -62,6 +62,7 @@ type keeping struct {
 	began    bool      // a snapshot is being kept
 	donation *donation // of the own state; nil while it is one that comes from the broker
 	durable  bool      // this life acknowledges nothing before it is kept
+	wanted   uint64    // the broker's last word on a snapshot (wire.Beat.Keep)
 }
 
 // TakeChanges returns what there is to keep since the last call, and uses buf for what comes.
@@ -166,6 +167,12 @@ func (r *Replica) KeepSnapshot() bool {
 	r.keep(ChangeSnapshot, r.snapshotHead(r.clusterID, r.pos))
 	return true
 }
+
+// Empty: nothing was ever applied, and nothing is being loaded.
+func (r *Replica) Empty() bool { return r.pos.Index == 0 && r.load == nil }
+
+// WantedSnapshot is the number of the snapshot that the broker wants to be kept, 0: none.
+func (r *Replica) WantedSnapshot() uint64 { return r.keeping.wanted }
 
 // StopKeeping: there is nothing any more that would keep the copy. It gets another data id, so that what was kept is not
 // taken for it in the next life. The session has to end: the broker must know before it is told anything else.

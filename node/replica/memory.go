@@ -26,9 +26,10 @@ const ringShare = 64
 // SetOutside says what the process takes besides the data.
 func (r *Replica) SetOutside(bytes int64) { r.memory.outsideBytes = bytes }
 
-// takeTerms takes from the broker's heartbeat how accesses are to be counted, and the limit.
+// takeTerms takes from the broker's heartbeat how accesses are to be counted, the limit, and whether to keep a snapshot.
 func (r *Replica) takeTerms(m *wire.Beat) {
 	r.memory.limitBytes = m.LimitBytes
+	r.keeping.wanted = m.Keep
 	if r.version != wire.VersionBefore && m.Counts != r.memory.counts {
 		r.memory.counts = m.Counts
 		r.setLFU()

@@ -14,6 +14,9 @@ LDFLAGS  := -X main.version=$(VERSION) -X main.revision=$(REVISION)
 ARGS    ?=
 # RACE=1 turns the race detector on.
 RACE    ?=
+# Packages in which nothing runs beside anything else (internal/archtest): the race detector takes five to ten times as long in
+# their tests, and has nothing to find.
+ALONE := broker/replication internal/command internal/keyspace internal/sim internal/wire node/replica resp
 TIMEOUT ?= 14m
 # One FUZZ target runs this long; before a release FUZZTIME=10m.
 FUZZTIME ?= 20s
@@ -39,11 +42,17 @@ build: deps ## bin/run_broker, bin/run_node and bin/brainer-cli
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(BINARIES))
 
 .PHONY: test
-test: deps-test ## every test (RACE=1: under the race detector)
-	go test $(if $(RACE),-race) -timeout $(TIMEOUT) ./...
+test: deps-test ## every test (RACE=1: under the race detector, but for packages without goroutines)
+ifeq ($(RACE),)
+	go test -timeout $(TIMEOUT) ./...
+else
+	go test -race -timeout $(TIMEOUT) $(filter-out $(addprefix brainer/,$(ALONE)),$(shell go list ./...))
+	go test -race -run TestSeeds ./internal/sim -args -seeds 20 # worlds beside each other, which share nothing
+	go test -gcflags=brainer/internal/keyspace=-d=checkptr -timeout $(TIMEOUT) $(addprefix ./,$(ALONE)) # -race looks at pointers, too
+endif
 
 .PHONY: race
-race: ## every test under the race detector
+race: ## the same as make test RACE=1
 	$(MAKE) test RACE=1
 
 .PHONY: check

@@ -57,10 +57,11 @@ func addContents(all map[string]string, r *redis.Client, db int) error {
 		case *redis.StringCmd:
 			value, err = v.Result()
 		case *redis.MapStringStringCmd:
+			var b strings.Builder
 			for _, f := range slices.Sorted(maps.Keys(v.Val())) {
-				value += fmt.Sprintf("%q=%q ", f, v.Val()[f])
+				fmt.Fprintf(&b, "%q=%q ", f, v.Val()[f])
 			}
-			err = v.Err()
+			value, err = b.String(), v.Err()
 		default:
 			continue
 		}

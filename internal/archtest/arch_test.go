@@ -229,6 +229,24 @@ func TestDeterministicCoresHaveNoClockNoChanceAndNoGoroutines(t *testing.T) {
 	}
 }
 
+// The simulator's worlds run beside each other, and that is raced.
+func TestOnlyDeterministicPackagesAreLeftOutByTheRaceDetector(t *testing.T) {
+	b, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(b), "\nALONE := ")
+	line, _, _ = strings.Cut(line, "\n")
+	if line == "" {
+		t.Error("the Makefile has no ALONE")
+	}
+	for _, name := range strings.Fields(line) {
+		if name != "internal/sim" && !slices.Contains(deterministic, name) {
+			t.Errorf("%s is in the Makefile's ALONE and not held to be deterministic", name)
+		}
+	}
+}
+
 // Each rule is shown a fault, planted in an overlay that only go list sees.
 func TestRulesCatchPlantedFaults(t *testing.T) {
 	planted := []struct {

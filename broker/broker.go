@@ -271,7 +271,7 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 // answer soon it is woken fast. Clients that are answered at once come back one by one, and a slower wake-up is
 // cheaper: more of them have come then.
 func (b *Broker) nextWait(now int64, idle, held bool) (d time.Duration, alone bool) {
-	switch at := b.core.HedgeAt(); {
+	switch at := b.core.FlushAt(); {
 	case b.crowd.waits(now) && b.core.NodesAfar():
 		return gatherUs * time.Microsecond, true
 	case held:

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var wholeLongLink = flag.Bool("longlink", false, "TestLongLinks: long enough for figures")
@@ -26,7 +28,10 @@ func longLink(t *testing.T, c *cluster, delay time.Duration) (endpoint string) {
 		go func() {
 			defer to.Close()
 			for p := range pieces {
-				<-time.After(time.Until(p.due))
+				if wait := time.Until(p.due); wait > 0 { // Go's timers are late by up to a millisecond
+					at := unix.NsecToTimespec(wait.Nanoseconds())
+					_ = unix.Nanosleep(&at, nil)
+				}
 				if _, err := to.Write(p.b); err != nil {
 					from.Close()
 				}
@@ -60,8 +65,8 @@ func longLink(t *testing.T, c *cluster, delay time.Duration) (endpoint string) {
 	return "tcp://" + ln.Addr().String()
 }
 
-// With turns in lock-step, a request waits for the turn that is under way and then for its own: throughput over links with a
-// delay must not be far below what as many clients could have with one request under way each.
+// Were turns in lock-step, a request would wait for the turn that is under way and then for its own: throughput over links
+// with a delay must not be far below what as many clients could have with one request under way each.
 func TestLongLinks(t *testing.T) {
 	look, clients := time.Second/2, 50
 	if *wholeLongLink {

@@ -156,6 +156,7 @@ type Core struct {
 	rid         uint64
 	digests     digests
 	hedge       hedge
+	turnDueUs   int64 // when the next turn is due that waits only for its time; 0: none does
 	near        *near
 	hot         hot
 	verify      verify
@@ -405,7 +406,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 		}
 	case wire.TNack:
 		if m, err := wire.DecodeNack(body); err == nil && h.Epoch == c.epoch {
-			c.receiveNack(n, m)
+			c.receiveNack(n, h.Seq, m)
 		}
 	case wire.TChunk:
 		if m, err := wire.DecodeChunk(body); err == nil {
@@ -485,7 +486,7 @@ func (c *Core) Idle() bool {
 		return false
 	}
 	for _, n := range c.nodes {
-		if n.turnInFlight || n.suspect || n.connected() && n.state != stateLive {
+		if len(n.flight) > 0 || n.suspect || n.connected() && n.state != stateLive {
 			return false
 		}
 	}
@@ -512,9 +513,19 @@ func (c *Core) Flush(nowUs int64) {
 	if len(c.readers) > 0 {
 		c.goOnReading()
 	}
+	c.turnDueUs = 0
 	for _, n := range c.nodes {
 		c.maybeSendTurn(n)
 	}
+}
+
+// FlushAt returns when the core wants Flush called at the latest, in microseconds; 0: nothing is due by itself.
+func (c *Core) FlushAt() int64 {
+	at := c.hedgeAt()
+	if due := c.turnDueUs; due > 0 && (at == 0 || due < at) {
+		at = due
+	}
+	return at
 }
 
 const (
@@ -584,7 +595,7 @@ func (c *Core) Beats(nowUs int64) []Frame {
 // probe finds out soon that a node which owes an answer is gone: a frame for it cannot be sent.
 func (c *Core) probe() {
 	for _, n := range c.nodes {
-		if n.turnInFlight && c.nowUs-max(n.turnSentUs, n.progressUs, n.probedUs) >= probeUs {
+		if len(n.flight) > 0 && c.nowUs-max(n.flight[0].sentUs, n.progressUs, n.probedUs) >= probeUs {
 			n.probedUs = c.nowUs
 			c.send(n.peer, c.beatFor(n).Append(nil, c.header(n)))
 		}

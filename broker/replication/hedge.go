@@ -95,8 +95,8 @@ func (c *Core) readTaken() {
 	c.hedge.saved = min(c.hedge.saved+1, hedgeShare*hedgeBurst)
 }
 
-// HedgeAt returns when the core wants Flush called for reads that are slow, in microseconds; 0: not at all.
-func (c *Core) HedgeAt() int64 {
+// hedgeAt is when a read is slow that is not so yet, in microseconds; 0: never.
+func (c *Core) hedgeAt() int64 {
 	if c.hedge.afterUs == 0 || c.hedge.saved < hedgeShare || len(c.usable) < 2 {
 		return 0
 	}

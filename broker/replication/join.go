@@ -252,11 +252,12 @@ func (c *Core) endJoins(n *node, why string) {
 	c.abortDonations(n, why)
 }
 
-// loseMarks ends the joins whose mark was in the donor's turn that is not answered.
+// loseMarks ends the joins whose mark was in one of the donor's turns that are not answered.
 func (c *Core) loseMarks(donor *node) {
-	c.loseReaders(donor, donor.turn)
+	from := donor.flight[0].turn
+	c.loseReaders(donor, from)
 	for _, n := range c.nodes {
-		if j := n.join; j != nil && j.donor == donor && j.started && !j.loaded && j.turn == donor.turn && j.chunks == 0 {
+		if j := n.join; j != nil && j.donor == donor && j.started && !j.loaded && j.turn >= from && j.chunks == 0 {
 			c.endJoin(n, "the donor's stream broke")
 		}
 	}

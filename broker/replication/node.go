@@ -66,7 +66,7 @@ type node struct {
 
 	heardUs    int64 // last frame of any kind
 	beatUs     int64 // last heartbeat
-	progressUs int64 // last Done, or when the turn in flight went out first
+	progressUs int64 // last Done, or when the oldest turn in flight went out first
 	busyMs     uint32
 	suspect    bool
 	keys       int64
@@ -84,17 +84,15 @@ type node struct {
 	diverged    bool   // its state differs from the others': only a snapshot helps
 	lostReplies uint64 // keeps no replies up to here (it loaded a snapshot)
 
-	turn         uint64
-	turnInFlight bool
-	turnEntries  bool // the turn in flight carries entries
-	turnSentUs   int64
-	turnBytes    int
-	probedUs     int64
-	parts        uint32 // of the answer, that have arrived
-	resends      uint8
-	reads        readQueue
-	buf          []byte
-	long         []*long // messages in fragments, in order; the first is being sent
+	turn     uint64
+	flight   []flight // turns that it has not answered, the oldest first
+	rttUs    int64    // the shortest time in this session between a turn and its answer; 0: not known
+	probedUs int64
+	parts    uint32 // of the answer to the oldest, that have arrived
+	resends  uint8
+	reads    readQueue
+	buf      []byte
+	long     []*long // messages in fragments, in order; the first is being sent
 
 	allowance int64 // bytes that it may be sent now of what it lacks
 	leash     leash
@@ -118,8 +116,8 @@ func (n *node) inSync() bool { return n.member && n.state == stateLive }
 // becomes of its session: the record that names it may already be durable.
 func (n *node) required() bool { return n.member || n.entering || n.state == stateAdding }
 
-// transferUs is the time that the turn in flight may take on its way beyond the usual: 50 MB a second.
-func (n *node) transferUs() int64 { return int64(n.turnBytes) / 50 }
+// transferUs is the time that the turns in flight may take on their way beyond the usual: 50 MB a second.
+func (n *node) transferUs() int64 { return int64(n.flightBytes()) / 50 }
 
 // needFrom is the first entry that it still has to be sent, or may have to be sent again.
 func (n *node) needFrom() uint64 {
@@ -280,7 +278,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	n.assembler, n.long = wire.Assembler{}, nil
 	n.heardUs, n.beatUs, n.progressUs = c.nowUs, c.nowUs, c.nowUs
 	n.suspect, n.busyMs, n.goodbye = false, 0, false
-	n.reported, n.turnInFlight, n.resends = false, false, 0
+	n.reported, n.flight, n.rttUs, n.resends = false, n.flight[:0], 0, 0
 	n.toldInSync, n.toldUs, n.toldCounts, n.toldKeep = false, 0, wire.Counts{}, 0
 	n.memory.at, n.memory.asked, n.memory.empty = 0, false, false
 	n.state = stateHello
@@ -422,7 +420,7 @@ func (c *Core) canResume(n *node) bool {
 // resume sends n what it missed.
 func (c *Core) resume(n *node) {
 	n.sent, n.match, n.sentMax = n.pos.Index, n.pos.Index, n.pos.Index
-	n.turnInFlight = false
+	n.flight = n.flight[:0]
 	n.progressUs = c.nowUs
 	c.counters.resumes++
 	if n.pos.Index == 0 {
@@ -481,7 +479,7 @@ func (c *Core) sessionOver(n *node, why string) {
 	delete(c.bySession, n.session)
 	n.state, n.peer, n.beatPeer = stateDown, "", ""
 	n.assembler, n.long = wire.Assembler{}, nil
-	n.turnInFlight, n.suspect = false, false
+	n.flight, n.suspect = n.flight[:0], false
 	if !n.member {
 		n.lastReason = why
 	}
@@ -510,7 +508,7 @@ func (c *Core) judge(n *node) {
 		return
 	}
 	silent := c.nowUs - n.beatUs
-	stuck := n.turnInFlight && c.nowUs-n.progressUs > c.cfg.DeadMs*1000+n.transferUs() &&
+	stuck := len(n.flight) > 0 && c.nowUs-n.progressUs > c.cfg.DeadMs*1000+n.transferUs() &&
 		(n.busyMs == 0 || int64(n.busyMs) > c.cfg.BusyLimitMs)
 	switch {
 	case silent > c.cfg.DeadMs*1000 || stuck:
@@ -536,8 +534,8 @@ func (c *Core) judge(n *node) {
 		}
 		c.maybeAdd(n)
 	}
-	if n.turnInFlight && n.busyMs == 0 && !(n.suspect && silent > c.cfg.SuspectMs*1000) &&
-		c.nowUs-max(n.turnSentUs, n.progressUs) > c.cfg.ResendMs*1000*int64(1+n.resends)+n.transferUs() {
+	if len(n.flight) > 0 && n.busyMs == 0 && !(n.suspect && silent > c.cfg.SuspectMs*1000) &&
+		c.nowUs-max(n.flight[0].sentUs, n.progressUs) > c.cfg.ResendMs*1000*int64(1+n.resends)+n.transferUs() {
 		c.resend(n, n.match, "no answer")
 	}
 }

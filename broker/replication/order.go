@@ -203,14 +203,8 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	if !n.streaming() {
 		return
 	}
-	whole := turn == n.turn && !d.Part && n.turnInFlight
-	if whole {
-		n.turnInFlight, n.memory.asked = false, false
-		if n.turnEntries {
-			c.Out.Acks = append(c.Out.Acks, NodeAck{Node: n.id, Us: c.nowUs - n.turnSentUs})
-		}
-	}
-	if d.Part && turn == n.turn {
+	whole := !d.Part && c.turnAnswered(n, turn)
+	if d.Part && len(n.flight) > 0 && turn == n.flight[0].turn {
 		n.parts++ // received: the node may go on
 		c.send(n.peer, wire.Credit{UpTo: n.parts}.Append(nil, c.header(n)))
 	}
@@ -245,7 +239,7 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 			n.reads.goesOn(id, c.nowUs)
 		}
 	}
-	if whole && n.reads.sent > 0 {
+	if whole && n.reads.sent > 0 && n.reads.items[0].turn <= turn {
 		c.askReadsAgain(n) // a part of the answer was lost
 	}
 	if d.Applied.Index > n.match {

@@ -204,10 +204,10 @@ func (c *Core) dropReader(r *reader) {
 	}
 }
 
-// loseReaders ends what is read from a donor, or, if turn is not 0, what its turn of that number began.
+// loseReaders ends what is read from a donor, or, if turn is not 0, what its turns from that number on began.
 func (c *Core) loseReaders(donor *node, turn uint64) {
 	for i := len(c.readers) - 1; i >= 0; i-- {
-		if r := c.readers[i]; r.donor == donor && (turn == 0 || r.started && r.turn == turn && r.chunks == 0) {
+		if r := c.readers[i]; r.donor == donor && (turn == 0 || r.started && r.turn >= turn && r.chunks == 0) {
 			c.endReader(r, errReadLostDonor)
 		}
 	}

@@ -15,6 +15,7 @@ type readItem struct {
 	after  uint64 // executed behind this entry
 	timeMs int64
 	hold   uint64 // the answer is kept until this index is safe
+	turn   uint64 // that carried it to the node
 
 	askedUs int64
 	heardUs int64 // when the node said last that it goes on with this long one

@@ -33,7 +33,8 @@ import (
 //	n1 keeps                its heartbeats say that the snapshot which was wanted is on its disk
 //	n1 holds                from now on what is sent to it waits (it is stopped)
 //	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
-//	n1 misses               what waits for it is lost
+//	n1 misses [one]         what waits for it is lost (one: the first of it)
+//	n1 far US               the quickest answer of its session has taken so long
 //	n1 goes on              it answers at once again
 //	n1 goeson | n1 finishes it says that it goes on with its long reads (of clients long1, long2 ...), or answers them
 //	n1 dies                 nobody is connected there any more
@@ -46,6 +47,7 @@ import (
 //	load MS us=N [calls=N] [open=N] [node=n1]   writes are sent for so long, some every 20 ms, no more than so many without an answer,
 //	                        and answered after so many microseconds, as that node takes its time; then how joins are paced
 //	tick MS                 time passes; nodes that do not hold send heartbeats
+//	passes US               time passes, and nothing else happens
 //	stands MS               the broker stands still for so long
 //	store off | on | done   the record is written at once (on), or when it is said
 //	snapshot begins | upto N | ends   somebody in the broker reads one, as far as part N; or does not want it any more
@@ -131,6 +133,7 @@ type player struct {
 	brokerRun   uint64 // that it was promised to
 	number      uint16
 	session     uint64
+	turn        uint64 // the last
 	pos         wire.Position
 	entries     []wire.Entry // from index 1 on
 	eras        []uint64
@@ -255,6 +258,10 @@ func (s *script) step(words []string) {
 	case "tick":
 		ms, _ := strconv.ParseInt(words[1], 10, 64)
 		s.tick(ms)
+	case "passes":
+		us, _ := strconv.ParseInt(words[1], 10, 64)
+		s.nowUs += us
+		s.settle()
 	case "load":
 		s.load(words)
 	case "stands":
@@ -389,7 +396,13 @@ func (s *script) nodeStep(p *player, words []string) {
 	case "works":
 		s.work(p, has(words, "lost"), has(words, "one"))
 	case "misses":
-		p.waiting = nil
+		if has(words, "one") {
+			p.waiting = p.waiting[1:]
+		} else {
+			p.waiting = nil
+		}
+	case "far":
+		s.core.nodeByID(p.id).rttUs, _ = strconv.ParseInt(words[1], 10, 64)
 	case "goeson", "finishes":
 		b := wire.BeginDone(nil)
 		for _, q := range p.later {
@@ -576,8 +589,19 @@ func (s *script) frame(peer string, b []byte) {
 			}
 			return
 		}
-		if h, _, _ := wire.Decode(b); !s.chunked || h.Type != wire.TChunk && h.Type != wire.TCredit {
-			s.printf("%s <- %s", p.id, s.describe(b))
+		h, _, _ := wire.Decode(b)
+		if !s.chunked || h.Type != wire.TChunk && h.Type != wire.TCredit {
+			text := s.describe(b)
+			if h.Type == wire.TTurn && p.turn > 0 && h.Seq != p.turn+1 {
+				text += " in place of what came before"
+			}
+			s.printf("%s <- %s", p.id, text)
+		}
+		switch h.Type {
+		case wire.TTurn:
+			p.turn = h.Seq
+		case wire.TPrepare:
+			p.turn = 0
 		}
 		p.waiting = append(p.waiting, b)
 		if !p.holds {
@@ -747,7 +771,9 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 	t, _ := wire.DecodeTurn(body)
 	if t.Prev.Index > p.pos.Index {
 		s.printf("%s: nack %d", p.id, p.pos.Index)
-		return [][]byte{wire.Nack{Position: p.pos}.Append(nil, p.header())}
+		reply := p.header()
+		reply.Seq = h.Seq
+		return [][]byte{wire.Nack{Position: p.pos}.Append(nil, reply)}
 	}
 	b := wire.BeginDone(nil)
 	put := func(kind wire.ReplyKind, id uint64, reply string) {

@@ -80,8 +80,8 @@ func (c *Core) nodeStatus(n *node) op.NodeStatus {
 	}
 	if n.connected() && s.Applied < c.tail {
 		s.LagEntries = c.tail - s.Applied
-		if first := c.window.find(s.Applied + 1); first != nil && n.turnInFlight {
-			s.LagSeconds = float64(c.nowUs-n.turnSentUs) / 1e6
+		if first := c.window.find(s.Applied + 1); first != nil && len(n.flight) > 0 {
+			s.LagSeconds = float64(c.nowUs-n.flight[0].sentUs) / 1e6
 		}
 		if n.state == stateReplay || n.state == stateLoading {
 			if first := c.window.find(s.Applied + 1); first != nil {

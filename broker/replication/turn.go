@@ -3,9 +3,10 @@ package replication
 import "brainer/internal/wire"
 
 // maybeSendTurn sends n all that waits for it, unless a turn is already on its way: meanwhile more is
-// collected (Nagle's rule, per node; none waits for another's turn). It says whether it did.
+// collected (Nagle's rule, per node; none waits for another's turn). Over a long link several follow each other. It
+// says whether it did.
 func (c *Core) maybeSendTurn(n *node) bool {
-	if n.turnInFlight || !n.streaming() {
+	if !n.streaming() || len(n.flight) > 0 && !c.mayFollow(n) {
 		return false
 	}
 	q := &n.reads
@@ -18,11 +19,17 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil && read == nil && !askMemory {
 		return false
 	}
-	n.turn++
-	n.turnInFlight, n.turnSentUs = true, c.nowUs
-	if n.resends == 0 {
+	if len(n.flight) > 0 {
+		if due := n.lastTurn().sentUs + n.turnGapUs(); due > c.nowUs {
+			if c.turnDueUs == 0 || due < c.turnDueUs {
+				c.turnDueUs = due
+			}
+			return false
+		}
+	} else if n.resends == 0 {
 		n.progressUs = c.nowUs
 	}
+	n.turn++
 	prev := wire.Position{Era: c.view.eraOf(n.sent), Index: n.sent}
 	next := n.sent + 1
 	era := c.view.eraOf(next)
@@ -41,6 +48,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 				break
 			}
 			it := &q.items[q.sent]
+			it.turn = n.turn
 			q.sent++
 			reads--
 			before := len(b)
@@ -90,18 +98,22 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		b = c.appendMemoryAsk(b, n, wantBytes)
 	}
 	n.sentMax = max(n.sentMax, n.sent)
-	n.turnEntries = n.sent > first
 	h := c.header(n)
 	h.Seq = n.turn
-	n.turnBytes, n.parts = len(b), 0
+	bytes := len(b)
 	for _, v := range views {
-		n.turnBytes += len(v.b)
+		bytes += len(v.b)
 	}
 	if n.catchesUp() {
-		c.joinSent(n, int64(n.turnBytes))
+		c.joinSent(n, int64(bytes))
 	}
+	long := len(views) > 0 || len(b) > c.cfg.FrameBytesMax
+	if len(n.flight) == 0 {
+		n.parts = 0
+	}
+	n.flight = append(n.flight, flight{turn: n.turn, sentUs: c.nowUs, bytes: bytes, entries: n.sent > first, memory: askMemory, long: long})
 	n.buf = b
-	if len(views) == 0 && len(b) <= c.cfg.FrameBytesMax {
+	if !long {
 		c.send(n.peer, wire.FinishTurn(b, h))
 	} else {
 		h.Type = wire.TTurn
@@ -132,7 +144,7 @@ func interleave(b []byte, views []view) (pieces [][]byte) {
 
 // lostFromWindow: what n needs next is not there any more; it has to start over.
 func (c *Core) lostFromWindow(n *node) {
-	n.turnInFlight = false
+	n.flight = n.flight[:0]
 	if n.member {
 		n.leave = reasonBehind
 	}
@@ -144,11 +156,12 @@ func (c *Core) lostFromWindow(n *node) {
 func (c *Core) resend(n *node, from uint64, why string) {
 	c.counters.resends += n.sent - from
 	c.event(-1, "resend", n, "from=%d to=%d %s", from+1, n.sent, why)
-	if n.turnInFlight {
+	if len(n.flight) > 0 {
 		c.loseMarks(n)
 	}
 	n.sent = from
-	n.turnInFlight, n.memory.asked = false, false
+	n.flight, n.memory.asked = n.flight[:0], false
+	n.turn++ // the next takes the place of all before, whether they are lost or not
 	if len(n.long) > 0 {
 		n.dropLong(wire.TTurn)
 		n.buf = nil // a part of it may still wait to be sent
@@ -177,9 +190,9 @@ func (q *readQueue) queried() map[uint64]bool {
 	return asked
 }
 
-// receiveNack goes back to where the node stands.
-func (c *Core) receiveNack(n *node, m wire.Nack) {
-	if !n.streaming() {
+// receiveNack goes back to where the node stands. What it says of a turn that was sent before going back is old.
+func (c *Core) receiveNack(n *node, turn uint64, m wire.Nack) {
+	if !n.streaming() || turn > 0 && (len(n.flight) == 0 || turn < n.flight[0].turn) {
 		return
 	}
 	if m.Position.Index < n.match || m.Position.Index > n.sent {

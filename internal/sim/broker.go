@@ -195,7 +195,7 @@ func (b *brokerHost) loop() {
 	b.core.Flush(b.clockUs())
 	b.perform()
 	w.check.afterLoop()
-	if at := b.core.HedgeAt(); at > 0 {
+	if at := b.core.FlushAt(); at > 0 {
 		w.after(max(at-b.clockUs(), 1), b.wake)
 	}
 }

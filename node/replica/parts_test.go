@@ -64,3 +64,42 @@ func TestAnAnswerGoesOnAsItIsReceived(t *testing.T) {
 		}
 	}
 }
+
+// TestTurnsWaitBehindOneWhoseAnswerIsNotTaken: they are executed in order, when it goes on; one whose number does not
+// follow on takes the place of all before, whose answers nobody takes any more.
+func TestTurnsWaitBehindOneWhoseAnswerIsNotTaken(t *testing.T) {
+	stuck := func() *hand {
+		h := begun(t, nil)
+		h.send(do("SET", "k", strings.Repeat("v", 9<<20)))
+		said := h.send(read("GET", "k"), read("GET", "k"), read("STRLEN", "k"))
+		if h.r.Busy() || len(said) != 2 {
+			t.Fatalf("%d answers on their way", len(said))
+		}
+		if said := append(h.send(do("INCR", "n")), h.send(read("GET", "n"))...); len(said) > 0 {
+			t.Fatalf("said before its turn: %q", said)
+		}
+		return h
+	}
+	h := stuck()
+	said := h.give(wire.Credit{UpTo: 2}.Append(nil, h.head()))
+	want(t, said, "read: :9437184", "2: :1", "read: $1")
+
+	h = stuck()
+	h.turn++
+	h.pos.Index-- // INCR is not applied
+	want(t, h.send(read("STRLEN", "k")), "read: :9437184")
+	want(t, h.send(read("EXISTS", "n")), "read: :0")
+}
+
+func want(t *testing.T, said []string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if len(said) == 0 || !strings.HasPrefix(said[0], p) {
+			t.Fatalf("said %q, want %q", said, parts)
+		}
+		said = said[1:]
+	}
+	if len(said) > 0 {
+		t.Fatalf("said %q, too", said)
+	}
+}

@@ -305,7 +305,7 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 		if !fragment {
 			body = bytes.Clone(body) // the ring keeps entries
 		}
-		if why := r.beginTurn(h, body); why != "" {
+		if why := r.receiveTurn(h, body); why != "" {
 			return Reopen, why
 		}
 	case wire.TLoad:

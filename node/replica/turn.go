@@ -18,6 +18,8 @@ type turnState struct {
 	index    uint64 // of the last entry looked at
 	finished uint64 // number of the last turn that is done
 
+	next []waitingTurn // that have come behind it
+
 	frameBytes int
 	parts      uint32           // of the answer, that were sent
 	credited   uint32           // of these, that the broker has received
@@ -37,9 +39,19 @@ func (r *Replica) Busy() bool {
 	return s.busy && s.parts-s.credited < partsMax && s.partBytes[s.parts%partsMax]-s.partBytes[s.credited%partsMax] < partBytesMax
 }
 
-// beginTurn accepts a turn that follows what is applied, or overlaps it. It returns why the session
-// cannot go on, "" if it can.
-func (r *Replica) beginTurn(h wire.Header, body []byte) (broken string) {
+// waitingTurn is a turn that came while the one before is not done: its answer has to be taken first.
+type waitingTurn struct {
+	header wire.Header
+	turn   wire.Turn
+	bytes  int
+}
+
+// turnsMax bounds the turns that wait: a broker sends fewer.
+const turnsMax = 64
+
+// receiveTurn takes a turn, whose body lasts. One whose number does not follow on takes the place of those before. It
+// returns why the session cannot go on, "" if it can.
+func (r *Replica) receiveTurn(h wire.Header, body []byte) (broken string) {
 	if r.load != nil {
 		return ""
 	}
@@ -53,16 +65,30 @@ func (r *Replica) beginTurn(h wire.Header, body []byte) (broken string) {
 	if r.clusterID == 0 {
 		return "a turn came before the history it belongs to" // the Load was lost
 	}
+	s := &r.turn
+	if w := (waitingTurn{h, t, len(body)}); s.busy && h.Seq == s.header.Seq+uint64(len(s.next))+1 && len(s.next) < turnsMax {
+		s.next = append(s.next, w)
+	} else {
+		s.next = nil
+		r.beginTurn(w)
+	}
+	return ""
+}
+
+// beginTurn accepts a turn that follows what is applied, or overlaps it.
+func (r *Replica) beginTurn(w waitingTurn) {
+	t := w.turn
 	gap := t.Prev.Index > r.pos.Index || t.Prev.Index == r.pos.Index && t.Prev.Index > 0 && t.Prev.Era != r.pos.Era
 	if gap && !r.cfg.Fault.NoGapCheck {
-		r.put(wire.Nack{Position: r.pos}.Append(nil, r.header()))
-		return ""
+		reply := r.header()
+		reply.Seq = w.header.Seq
+		r.put(wire.Nack{Position: r.pos}.Append(nil, reply))
+		return
 	}
 	r.safe, r.inSync = max(r.safe, t.Safe), t.InSync
 	r.ring.trim(min(t.Confirm, t.Safe), r.ringBytes())
-	r.turn = turnState{busy: true, header: h, turn: t, index: t.Prev.Index, finished: r.turn.finished,
-		frameBytes: len(body)}
-	return ""
+	r.turn = turnState{busy: true, header: w.header, turn: t, index: t.Prev.Index, finished: r.turn.finished,
+		next: r.turn.next, frameBytes: w.bytes}
 }
 
 // Step goes on with the turn until it is done or enough replies have gathered; a Done says how far.
@@ -133,6 +159,10 @@ func (r *Replica) Step() {
 		f.More, r.tail = [][]byte{r.tail}, nil
 	}
 	r.Out = append(r.Out, f)
+	if n := s.next; !part && len(n) > 0 {
+		s.next = n[1:]
+		r.beginTurn(n[0])
+	}
 	if cap(r.done) > 4*r.cfg.StepBytes {
 		r.done = nil
 	}

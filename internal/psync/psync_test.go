@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -14,6 +16,7 @@ import (
 	"brainer/internal/rdb"
 	"brainer/internal/redistest"
 	"brainer/internal/transfer"
+	"brainer/resp"
 )
 
 func TestMarkedFilesEndAtTheMark(t *testing.T) {
@@ -121,5 +124,85 @@ func TestEndOfContextEndsTheLink(t *testing.T) {
 	cancel()
 	if _, err := l.line(); err == nil {
 		t.Error("it still reads")
+	}
+}
+
+// A source as Redis 2.8 was: it knows no capabilities, sends a file of version 6 of known length, and says CONTINUE without a name.
+func TestAnOlderSourceIsFollowed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	run := strings.Repeat("a", 40)
+	file := "REDIS0006\xfe\x00\x00\x01k\x01v\xff" + strings.Repeat("\x00", 8)
+	answers := map[string]string{
+		"PING":     "+PONG\r\n",
+		"REPLCONF": "-ERR Unrecognized REPLCONF option: capa\r\n",
+		"PSYNC ?":  fmt.Sprintf("+FULLRESYNC %s 1\r\n\n\n$%d\r\n%s*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nset\r\n$1\r\na\r\n$1\r\n1\r\n", run, len(file), file),
+		"PSYNC a":  "+CONTINUE\r\n*3\r\n$3\r\nset\r\n$1\r\nb\r\n$1\r\n2\r\n",
+	}
+	served := make(chan error, 2)
+	go func() {
+		for range 2 {
+			conn, err := ln.Accept()
+			if err != nil {
+				served <- err
+				return
+			}
+			served <- answer(conn, answers)
+		}
+	}()
+	for _, last := range []string{"set a 1", "set b 2"} {
+		l, err := Dial(t.Context(), Options{Addr: ln.Addr().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last == "set b 2" {
+			if ok, err := l.Continue(run, 43); !ok || err != nil || l.Run != run {
+				t.Fatalf("continue: %v, %v, run %q", ok, err, l.Run)
+			}
+		} else {
+			file, err := l.Full()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var key string
+			if err := rdb.Read(file, rdb.Visitor{Piece: func(p *transfer.Piece) error { key = string(p.Key); return nil }}); err != nil || key != "k" {
+				t.Fatalf("the file has key %q, %v", key, err)
+			}
+		}
+		if got := names(t, l, last); got[len(got)-1] != last {
+			t.Errorf("%q", got)
+		}
+		l.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// answer answers a replica's commands, by how they begin, until it leaves.
+func answer(conn net.Conn, answers map[string]string) error {
+	defer conn.Close()
+	r := resp.NewReader(conn)
+	for {
+		cmd, ok, err := r.Next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			if r.Fill() != nil {
+				return nil
+			}
+			continue
+		}
+		name := string(cmd.Args[0])
+		if name == "PSYNC" {
+			name += " " + string(cmd.Args[1][:1])
+		}
+		if _, err := io.WriteString(conn, answers[name]); err != nil {
+			return err
+		}
 	}
 }

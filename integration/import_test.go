@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -50,7 +52,7 @@ func TestImportFromRedis(t *testing.T) {
 	}
 	c.do("SET", "mine", "x")
 	c.do("HSET", "numbers", "a field of old", "x")
-	if out, code = cli(t, c.brokerEndpoint(), "import", "redis://"+open, "--merge", "--skip-unsupported", "--batch", "7"); code != 0 || !strings.Contains(out, leftOut) {
+	if out, code = cli(t, c.brokerEndpoint(), "import", "redis://"+open, "--merge", "--skip-unsupported", "--batch", "7"); code != 0 || !strings.Contains(out, leftOut) || strings.Contains(out, "has changed meanwhile") {
 		t.Errorf("import --merge: %q, exit code %d", out, code)
 	}
 	if c.do("DEL", "mine") != int64(1) {
@@ -138,6 +140,9 @@ func TestKilledImportGoesOn(t *testing.T) {
 	for i := range 20_000 {
 		p.Set(ctx, fmt.Sprint("k", i), i, 0)
 	}
+	for i := range 1000 { // left out by both runs
+		p.RPush(ctx, fmt.Sprint("list", i), "x")
+	}
 	if _, err := p.Exec(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -156,13 +161,19 @@ func TestKilledImportGoesOn(t *testing.T) {
 	if out, code := cli(t, c.brokerEndpoint(), "import", "redis://127.0.0.1:1"); code != 1 {
 		t.Errorf("an import of something else: %q, exit code %d", out, code)
 	}
-	out, code := cli(t, c.brokerEndpoint(), "import", "redis://"+theirs)
-	var keys int
-	if _, err := fmt.Sscanf(out[strings.Index(out, "imported"):], "imported %d keys", &keys); err != nil || code != 0 {
+	redistest.Dial(t, theirs).Do("SET", "k1", "1") // as it is
+	out, code := cli(t, c.brokerEndpoint(), "import", "redis://"+theirs, "--skip-unsupported")
+	told := regexp.MustCompile(`imported (\d+) keys from \S+, (\d+) of them before it was interrupted`).FindStringSubmatch(out)
+	if told == nil || code != 0 || !strings.Contains(out, "1000 keys of types that Brainer does not have were left out (list 1000)") {
 		t.Fatalf("%q, exit code %d", out, code)
 	}
-	if keys >= len(want) {
-		t.Errorf("the second run imported %d keys of %d: it did not go on where the first was", keys, len(want))
+	keys, _ := strconv.Atoi(told[1])
+	before, _ := strconv.Atoi(told[2])
+	if keys < len(want) || before < 2000 || before >= keys {
+		t.Errorf("%d keys, %d of them before: there are %d", keys, before, len(want))
+	}
+	if !strings.Contains(out, "the source has changed meanwhile") {
+		t.Errorf("of the change meanwhile: %q", out)
 	}
 	wantContents(t, "after both", contents(t, c.addr), want)
 }

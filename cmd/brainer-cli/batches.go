@@ -36,20 +36,24 @@ type batches struct {
 	queue   [][]byte // commands in RESP, SELECTs among them
 	bytes   int
 
-	commands int64            // applied
-	unknown  map[string]int64 // by name: there are none of these here
-	failed   int64            // answered with an error, as those on keys that were left out
-	firstErr string
+	done streamed // the queue included
 }
 
 func newBatches(conn *client.Client) *batches {
-	return &batches{conn: conn, table: command.NewTable(), unknown: map[string]int64{}}
+	return &batches{conn: conn, table: command.NewTable()}
 }
 
-// begin prepares for a stream that goes on in a database.
-func (b *batches) begin(db int) {
-	b.db, b.inMulti, b.queue, b.bytes = db, false, nil, 0
-	b.put(transfer.AppendSelect(nil, db))
+// begin prepares for a stream that goes on where the state says.
+func (b *batches) begin(state *importState) {
+	b.db, b.inMulti, b.queue, b.bytes = state.DB, false, nil, 0
+	failed, first := b.done.Failed, b.done.FirstErr // of the last batch, whose answers came when its state had been written
+	if b.done = state.Stream; failed > b.done.Failed {
+		b.done.Failed, b.done.FirstErr = failed, first
+	}
+	if b.done.Unknown = maps.Clone(b.done.Unknown); b.done.Unknown == nil {
+		b.done.Unknown = map[string]int64{}
+	}
+	b.put(transfer.AppendSelect(nil, state.DB))
 }
 
 func (b *batches) put(raw []byte) {
@@ -76,10 +80,10 @@ func (b *batches) add(cmd resp.Command) error {
 	}
 	switch row := b.table.Find(cmd.Args); {
 	case row == nil && !ignored[name]:
-		b.unknown[name]++
+		b.done.Unknown[name]++
 	case row != nil && row.Flags&command.Write != 0:
 		b.split(name, cmd)
-		b.commands++
+		b.done.Applied++
 	}
 	return nil // others change no data: PING, REPLCONF, PUBLISH
 }
@@ -207,20 +211,21 @@ func (b *batches) transaction(ctx context.Context, state *importState) (refused 
 			return nil, err
 		}
 	}
-	end := appendCommand(transfer.AppendSelect(nil, 0), "SET", importKey, state.encode())
+	encoded := state.encode()
+	end := appendCommand(transfer.AppendSelect(nil, 0), "SET", importKey, encoded)
 	end = appendWatch(appendCommand(end, "EXEC"))
 	err = b.exchange(ctx, end, 5, func() error {
-		refused, err = b.outcome(state)
+		refused, err = b.outcome(encoded)
 		return err
 	})
 	return refused, err
 }
 
-// outcome looks at the replies: MULTI's, the queue's, SELECT's and SET's, EXEC's, WATCH's and GET's.
-func (b *batches) outcome(state *importState) (refused []int, err error) {
+// outcome looks at the replies: MULTI's, the queue's, SELECT's and SET's, EXEC's, WATCH's and GET's, which is the state that was to
+// be written if it took place.
+func (b *batches) outcome(encoded string) (refused []int, err error) {
 	exec := len(b.queue) + 3
-	var now importState
-	if b.replies[exec+2].Err() == nil && json.Unmarshal(b.replies[exec+2].Str, &now) == nil && now == *state {
+	if b.replies[exec+2].Err() == nil && string(b.replies[exec+2].Str) == encoded {
 		b.applied(&b.replies[exec]) // whatever was said of it
 		return nil, b.replies[exec+1].Err()
 	}
@@ -231,7 +236,7 @@ func (b *batches) outcome(state *importState) (refused []int, err error) {
 			return nil, err
 		default:
 			refused = append(refused, i-1)
-			b.note(err)
+			b.done.fail(err)
 		}
 	}
 	if len(refused) > 0 {
@@ -248,37 +253,12 @@ func (b *batches) applied(exec *resp.Reply) {
 	if exec != nil {
 		for i := range exec.Elems {
 			if err := exec.Elems[i].Err(); err != nil {
-				b.note(err)
+				b.done.fail(err)
 			}
 		}
 	}
 	b.queue, b.bytes = b.queue[:0], 0
 	b.put(transfer.AppendSelect(nil, b.db))
-}
-
-func (b *batches) note(err error) {
-	if b.failed++; b.firstErr == "" {
-		b.firstErr = err.Error()
-	}
-}
-
-// refused says what of the stream could not be applied, "" when all could.
-func (b *batches) refused() string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(b.unknown)) {
-		parts = append(parts, fmt.Sprintf("%s %d", name, b.unknown[name]))
-	}
-	text := ""
-	if len(parts) > 0 {
-		text = "commands that Brainer does not have were left out (" + strings.Join(parts, ", ") + ")"
-	}
-	if b.failed > 0 {
-		if text != "" {
-			text += "; "
-		}
-		text += fmt.Sprintf("%d commands were answered with an error, first with %q", b.failed, b.firstErr)
-	}
-	return text
 }
 
 // mayPass says whether an error of the target may be over in a moment.

@@ -30,41 +30,44 @@ type follower struct {
 	begun   bool // the target has been prepared
 	lag     *lag
 	batches *batches
-	keys    int64
-	left    map[string]int64
+	before  int64 // keys that an earlier run has imported
 }
 
 // importByPsync imports and, if that is wanted, follows.
 func (c *cli) importByPsync(ctx context.Context, conn *client.Client, f *importFlags, from *source) error {
 	begun := time.Now()
-	w := &follower{cli: c, conn: conn, flags: f, from: from, state: importState{Offset: -1}, left: map[string]int64{}}
+	w := &follower{cli: c, conn: conn, flags: f, from: from, state: importState{Offset: -1}}
 	if f.follow {
 		w.lag = newLag(from)
 		defer w.lag.close()
 	}
 	err := w.run(ctx)
-	in := &intake{keys: w.keys, left: w.left}
+	in := &intake{keys: w.state.Keys, before: w.before, left: w.state.Left}
 	if ctx.Err() != nil && w.state.Offset >= 0 && f.follow {
 		return failure{fmt.Errorf("stopped at offset %d, %s behind; the same command goes on from there", w.state.Offset, formatBytes(w.lag.bytes))}
 	}
 	if err != nil {
-		return c.importFailed(from.failed(err), from.name, in)
+		return c.importFailed(from.failed(err), w.begun, in)
 	}
 	if err := endImport(ctx, conn); err != nil {
 		return err
 	}
 	if w.batches != nil {
-		fmt.Fprintf(c.out, "followed %d commands up to offset %d\n", w.batches.commands, w.state.Offset)
-		if text := w.batches.refused(); text != "" && !f.skipUnsupported {
+		fmt.Fprintf(c.out, "followed %d commands up to offset %d\n", w.batches.done.Applied, w.state.Offset)
+		if text := w.batches.done.leftOut(); text != "" && !f.skipUnsupported {
 			err = failure{errors.New(text)}
 		} else if text != "" {
 			fmt.Fprintln(c.out, text)
 		}
 	}
-	if e := c.imported(f, in, from.name, begun); e != nil {
-		err = e
+	switch e := c.imported(f, in, from.name, begun); {
+	case err == nil:
+		return e
+	case e == nil:
+		return err
+	default:
+		return failure{fmt.Errorf("%w; %w", e, err)}
 	}
-	return err
 }
 
 // run goes on until the source has been followed as far as it was wanted, through links that break.
@@ -122,7 +125,7 @@ func (w *follower) session(ctx context.Context) error {
 	if state.Offset != w.state.Offset {
 		return &psyncLost{errors.New("the target is further than it seemed")} // the next session begins there
 	}
-	w.batches.begin(w.state.DB)
+	w.batches.begin(&w.state)
 	return w.follow(ctx, link)
 }
 
@@ -147,6 +150,7 @@ func (w *follower) goOn(ctx context.Context, link *psync.Link) (bool, error) {
 	}
 	if !w.begun {
 		fmt.Fprintf(w.cli.err, "brainer-cli: going on from offset %d\n", state.Offset)
+		w.before = state.Keys
 	}
 	state.Run = link.Run
 	w.state, w.begun = *state, true
@@ -163,6 +167,7 @@ func (w *follower) lost(err error) error {
 
 // load takes all keys as of one moment.
 func (w *follower) load(ctx context.Context, link *psync.Link) error {
+	fmt.Fprintf(w.cli.err, "brainer-cli: %s is asked for all keys as of one moment\n", w.from.name)
 	file, err := link.Full()
 	if err != nil {
 		return w.lost(err)
@@ -197,11 +202,14 @@ func (w *follower) load(ctx context.Context, link *psync.Link) error {
 		}
 		return in.flush(ctx)
 	}()
-	w.keys, w.left = in.keys, in.left
+	w.state.Keys, w.state.Left = in.keys, in.left
 	if err != nil {
 		return err
 	}
-	w.state = importState{Source: state.Source, Run: link.Run, Offset: link.Offset, Merge: state.Merge}
+	w.state = importState{Source: state.Source, Run: link.Run, Offset: link.Offset, Merge: state.Merge, Keys: in.keys, Left: in.left}
+	if w.flags.follow {
+		fmt.Fprintf(w.cli.err, "brainer-cli: %d keys are here as of offset %d; following\n", in.keys, link.Offset)
+	}
 	if _, err := w.conn.DoContext(ctx, "SELECT", "0"); err != nil {
 		return err
 	}
@@ -222,7 +230,7 @@ func (w *follower) follow(ctx context.Context, link *psync.Link) error {
 			return nil
 		}
 		bar.what = fmt.Sprintf("following, %s behind, %v:", formatBytes(w.lag.bytes), time.Since(w.lag.levelAt).Round(100*time.Millisecond))
-		bar.at(w.batches.commands, 0, "")
+		bar.at(w.batches.done.Applied, 0, "")
 	}
 	return ctx.Err()
 }
@@ -259,7 +267,7 @@ func (w *follower) take(ctx context.Context, link *psync.Link) (idle bool, err e
 // apply writes the batch, and up to where that is.
 func (w *follower) apply(ctx context.Context, link *psync.Link) error {
 	next := w.state
-	next.Offset, next.DB = link.Offset, max(w.batches.db, 0)
+	next.Offset, next.DB, next.Stream = link.Offset, max(w.batches.db, 0), w.batches.done
 	err := w.batches.apply(ctx, &next)
 	for pause := followAgainMin; err != nil; pause = min(2*pause, followAgainMax) {
 		if !mayPass(err) || ctx.Err() != nil {

@@ -89,8 +89,8 @@ func (c *cli) importCommand() *cobra.Command {
 		Long: `import copies keys with their deadlines. SOURCE is redis://[[USER]:PASSWORD@]HOST[:PORT], the same with rediss:// for TLS, or an
 RDB file ("-" is standard input).
 
-From a Redis the keys are read with SCAN and the commands of their types; what is changed meanwhile may come as it was or as it
-is. --by psync takes them as a replica does, all as of one moment, where the source allows it (it forks for that). --follow
+From a Redis the keys are read with SCAN and the commands of their types: of what is changed meanwhile some comes as it was, some
+as it is, and new keys may be missing. At the end it says whether the source has changed (if it tells). --by psync takes them as a replica does, all as of one moment, where the source allows it (it forks for that). --follow
 then applies each change, in order and once, until it is interrupted. To cut over, stop the writers and give the same
 command with --until-caught-up: it ends when nothing is missing.
 
@@ -179,24 +179,31 @@ func (c *cli) importFile(ctx context.Context, conn *client.Client, f *importFlag
 	}
 	bar.end()
 	if err != nil {
-		return c.importFailed(err, path, in)
+		return c.importFailed(fmt.Errorf("%s: %w", path, err), true, in)
 	}
 	return c.imported(f, in, path, begun)
 }
 
-// importFailed tells that the target has a part only.
-func (c *cli) importFailed(err error, source string, in *intake) error {
+// importFailed tells that the target has a part only, if it was begun.
+func (c *cli) importFailed(err error, begun bool, in *intake) error {
+	if !begun {
+		return err
+	}
 	var unreachable *client.Error
 	if errors.As(err, &unreachable) {
 		fmt.Fprintf(c.err, "brainer-cli: stopped after %d keys: what is imported is incomplete\n", in.keys)
 		return err
 	}
-	return failure{fmt.Errorf("%s: stopped after %d keys, what is imported is incomplete: %w", source, in.keys, err)}
+	return failure{fmt.Errorf("stopped after %d keys, what is imported is incomplete: %w", in.keys, err)}
 }
 
 // imported tells what was done.
 func (c *cli) imported(f *importFlags, in *intake, source string, begun time.Time) error {
-	fmt.Fprintf(c.out, "imported %d keys from %s, %v\n", in.keys, source, time.Since(begun).Round(time.Millisecond))
+	before := ""
+	if in.before > 0 {
+		before = fmt.Sprintf(", %d of them before it was interrupted", in.before)
+	}
+	fmt.Fprintf(c.out, "imported %d keys from %s%s, %v\n", in.keys, source, before, time.Since(begun).Round(time.Millisecond))
 	left := in.leftOut()
 	switch {
 	case left == "":
@@ -213,7 +220,7 @@ type source struct {
 	options *redis.Options
 	name    string // without a password
 
-	tellsDeadlines bool // it has PEXPIRETIME
+	hidesDeadlines bool // it does not know PEXPIRETIME, which came with Redis 7.0
 }
 
 // noLog keeps what go-redis has to say of connections from standard error: its errors say it, too.

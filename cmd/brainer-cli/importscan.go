@@ -107,19 +107,22 @@ func (c *cli) importRedis(ctx context.Context, conn *client.Client, f *importFla
 		return err
 	}
 	begun := time.Now()
-	databases, run, err := from.describe(ctx)
+	is, err := from.describe(ctx)
 	if err != nil {
 		return from.failed(err)
 	}
-	if err := refuseItself(ctx, conn, run); err != nil {
+	if err := refuseItself(ctx, conn, is.run); err != nil {
 		return err
 	}
 	if f.by == "psync" {
 		return c.importByPsync(ctx, conn, f, from)
 	}
-	state, err := f.beginImport(ctx, conn, from.name, run, true)
+	state, err := f.beginImport(ctx, conn, from.name, is.run, true)
 	if err != nil {
 		return err
+	}
+	if state.Writes == "" {
+		state.Writes = is.writes
 	}
 	if state.DB > 0 || state.Cursor > 0 {
 		fmt.Fprintf(c.err, "brainer-cli: going on in database %d\n", state.DB)
@@ -128,11 +131,12 @@ func (c *cli) importRedis(ctx context.Context, conn *client.Client, f *importFla
 	if err != nil {
 		return err
 	}
+	in.goOn(state)
 	bar := c.progressOf("importing", true)
 	err = func() error {
 		defer in.close()
 		defer bar.end()
-		for _, db := range databases {
+		for _, db := range is.databases {
 			if db < state.DB || len(f.dbs) > 0 && !slices.Contains(f.dbs, db) {
 				continue
 			}
@@ -149,34 +153,44 @@ func (c *cli) importRedis(ctx context.Context, conn *client.Client, f *importFla
 		if ctx.Err() != nil {
 			return failure{fmt.Errorf("interrupted after %d keys; the same command goes on from there", in.keys)}
 		}
-		return c.importFailed(from.failed(err), from.name, in)
+		return c.importFailed(from.failed(err), true, in)
 	}
 	if err := endImport(ctx, conn); err != nil {
 		return err
 	}
-	return c.imported(f, in, from.name, begun)
+	err = c.imported(f, in, from.name, begun)
+	if now, e := from.describe(ctx); e == nil && now.writes != state.Writes {
+		fmt.Fprintln(c.err, "brainer-cli: the source has changed meanwhile: what is new there may be missing here; --follow takes every change")
+	}
+	return err
 }
 
-// describe returns which databases have keys, and the name of this run of the server: SCAN's cursors are of no use to another.
-func (s *source) describe(ctx context.Context) (databases []int, run string, err error) {
+// description is what INFO tells of a source.
+type description struct {
+	databases []int  // that have keys
+	run       string // the name of this run of the server: SCAN's cursors are of no use to another
+	writes    string // another one when it has been written to; "" always: it does not tell
+}
+
+func (s *source) describe(ctx context.Context) (d description, err error) {
 	r := s.open(0)
 	defer r.Close()
 	info, err := r.Info(ctx).Result()
 	if err != nil {
-		return nil, "", err
+		return d, err
+	}
+	d.run = runID(info)
+	if changes := infoField(info, "rdb_changes_since_last_save"); changes != "" {
+		d.writes = changes + " since " + infoField(info, "rdb_last_save_time")
 	}
 	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if name == "redis_version" {
-			major, _ := strconv.Atoi(value[:max(strings.IndexByte(value, '.'), 0)])
-			s.tellsDeadlines = major >= 7
-		}
+		name, _, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if db, err := strconv.Atoi(strings.TrimPrefix(name, "db")); err == nil && strings.HasPrefix(name, "db") {
-			databases = append(databases, db)
+			d.databases = append(d.databases, db)
 		}
 	}
-	slices.Sort(databases)
-	return databases, runID(info), nil
+	slices.Sort(d.databases)
+	return d, nil
 }
 
 // scan imports one database, from the cursor on.
@@ -187,7 +201,9 @@ func (s *source) scan(ctx context.Context, in *intake, f *importFlags, state *im
 	if err != nil {
 		return err
 	}
-	total += in.keys
+	if state.Cursor == 0 {
+		total += in.keys
+	}
 	for {
 		keys, next, err := r.Scan(ctx, state.Cursor, f.match, int64(f.batch)).Result()
 		if err != nil {
@@ -216,6 +232,7 @@ func (s *source) scan(ctx context.Context, in *intake, f *importFlags, state *im
 
 // keepState writes how far it is; everything up to there is acknowledged.
 func (in *intake) keepState(ctx context.Context, s importState) error {
+	s.Keys, s.Left = in.keys, in.left
 	b := transfer.AppendSelect(nil, 0)
 	in.db = 0
 	b = appendCommand(b, "SET", importKey, s.encode())
@@ -276,11 +293,26 @@ func failedExec(err error) bool {
 
 // look asks for types, deadlines and sizes.
 func (s *source) look(ctx context.Context, r *redis.Client, in *intake, db int, names []string) (keys []*scanned, err error) {
+	keys, err = s.lookOnce(ctx, r, in, db, names)
+	if !s.hidesDeadlines && refusesCommand(err) {
+		s.hidesDeadlines = true
+		keys, err = s.lookOnce(ctx, r, in, db, names)
+	}
+	return keys, err
+}
+
+// refusesCommand says whether a command is not there, as PEXPIRETIME before Redis 7.0, or is forbidden.
+func refusesCommand(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply) && (strings.HasPrefix(reply.Error(), "ERR unknown command") || strings.HasPrefix(reply.Error(), "NOPERM"))
+}
+
+func (s *source) lookOnce(ctx context.Context, r *redis.Client, in *intake, db int, names []string) (keys []*scanned, err error) {
 	p := r.Pipeline()
-	now := p.Time(ctx) // of the source's clock, by which it reckons deadlines
-	ask := "PTTL"
-	if s.tellsDeadlines {
-		ask = "PEXPIRETIME"
+	ask := "PEXPIRETIME"
+	var now *redis.TimeCmd // of the source's clock, by which it reckons deadlines
+	if s.hidesDeadlines {
+		ask, now = "PTTL", p.Time(ctx)
 	}
 	kinds, ttls := make([]*redis.StatusCmd, len(names)), make([]*redis.Cmd, len(names))
 	for i, name := range names {
@@ -305,10 +337,10 @@ func (s *source) look(ctx context.Context, r *redis.Client, in *intake, db int, 
 		default:
 			k := &scanned{Piece: transfer.Piece{DB: db, Key: []byte(name), Type: kind}}
 			switch {
-			case ttl >= 0 && s.tellsDeadlines:
-				k.DeadlineMs = ttl
-			case ttl >= 0:
+			case ttl >= 0 && s.hidesDeadlines:
 				k.DeadlineMs = now.Val().UnixMilli() + ttl
+			case ttl >= 0:
+				k.DeadlineMs = ttl
 			}
 			keys = append(keys, k)
 			sizes = append(sizes, t.size(p, name))

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"brainer/broker/client"
 )
@@ -18,13 +21,51 @@ type importState struct {
 	Merge  bool   `json:"merge,omitempty"` // there was other data before
 	Run    string `json:"run"`             // of the source's process, or of its history: without it the rest means nothing
 
+	Keys int64            `json:"keys,omitempty"` // that have been imported
+	Left map[string]int64 `json:"left,omitempty"` // of types that are left out, by type
+
 	// Of an import by SCAN.
 	DB     int    `json:"db"`
 	Cursor uint64 `json:"cursor"`
+	Writes string `json:"writes,omitempty"` // of the source, when it began
 
 	// Of one that follows: bytes of the source's stream that are applied; below 0 while the keys are being loaded.
-	Offset int64  `json:"offset"`
-	Owner  string `json:"owner,omitempty"` // who is at it
+	Offset int64    `json:"offset"`
+	Owner  string   `json:"owner,omitempty"` // who is at it
+	Stream streamed `json:"stream,omitzero"`
+}
+
+// streamed says what became of the commands of a source's stream.
+type streamed struct {
+	Applied  int64            `json:"applied,omitempty"`
+	Unknown  map[string]int64 `json:"unknown,omitempty"` // by name: there are none of these here
+	Failed   int64            `json:"failed,omitempty"`  // answered with an error, as those on keys that were left out
+	FirstErr string           `json:"first_err,omitempty"`
+}
+
+// leftOut says what of the stream could not be applied, "" when all could.
+func (s *streamed) leftOut() string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(s.Unknown)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, s.Unknown[name]))
+	}
+	text := ""
+	if len(parts) > 0 {
+		text = "commands that Brainer does not have were left out (" + strings.Join(parts, ", ") + ")"
+	}
+	if s.Failed > 0 {
+		if text != "" {
+			text += "; "
+		}
+		text += fmt.Sprintf("%d commands were answered with an error, first with %q", s.Failed, s.FirstErr)
+	}
+	return text
+}
+
+func (s *streamed) fail(err error) {
+	if s.Failed++; s.FirstErr == "" {
+		s.FirstErr = err.Error()
+	}
 }
 
 func (s importState) encode() string {

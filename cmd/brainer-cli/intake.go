@@ -23,6 +23,7 @@ type intake struct {
 	b     []byte
 
 	keys, bytes int64
+	before      int64            // of the keys, those that an earlier run has imported
 	left        map[string]int64 // keys of types that are left out, by type
 }
 
@@ -31,6 +32,12 @@ func newIntake(ctx context.Context, conn *client.Client, dbs []int, match string
 	var err error
 	in.pipe, err = conn.Pipe(ctx, func(_ int64, reply resp.Reply) error { return reply.Err() })
 	return in, err
+}
+
+// goOn takes up what an earlier run has counted.
+func (in *intake) goOn(s *importState) {
+	in.keys, in.before = s.Keys, s.Keys
+	maps.Copy(in.left, s.Left)
 }
 
 func (in *intake) wants(db int, key []byte) bool {

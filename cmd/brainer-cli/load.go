@@ -84,7 +84,8 @@ func (c *cli) snapshotLoadCommand() *cobra.Command {
 		Use:   "load FILE",
 		Short: "Load a snapshot that was saved",
 		Long: `snapshot load reads the whole file first and changes nothing unless it is unharmed and complete ("-" is standard input,
-which is checked only while it is loaded, and never replaces what is there). It refuses to load where there are keys, unless told what becomes of them.`,
+which is checked only while it is loaded, and never replaces what is there). It refuses to load where there are keys, unless told what becomes of them. After
+an interruption load it again, with --replace.`,
 		Example: "  brainer-cli ipc:///tmp/broker.sock snapshot load monday.snap --replace",
 		Args:    arguments(1, "snapshot load takes FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

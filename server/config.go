@@ -33,6 +33,7 @@ func configHandlers() map[string]handler {
 		"config|get":       {run: configGet},
 		"config|set":       {run: configSet},
 		"config|resetstat": {run: configResetStat},
+		"config|rewrite":   {run: configRewrite},
 		"config|help":      {run: help(configHelp)},
 	}
 }
@@ -284,6 +285,10 @@ func configSet(c *client, args [][]byte, w *resp.Writer) {
 }
 
 func configResetStat(c *client, _ [][]byte, w *resp.Writer) {
-	c.srv.stats.reset()
+	status := c.srv.backend.Status()
+	c.srv.stats.reset(countsOf(&status))
 	w.OK()
 }
+
+// configRewrite: what CONFIG SET has set lasts as long as the process, whose flags are not ours to write.
+func configRewrite(_ *client, _ [][]byte, w *resp.Writer) { w.Error(errNoConfigFile) }

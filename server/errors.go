@@ -71,6 +71,9 @@ func errLibInfo(attr string) string {
 func errUnrecognizedOption(option []byte) string {
 	return "ERR Unrecognized option '" + string(option) + "'"
 }
+
+const errNoConfigFile = "ERR The server is running without a config file"
+
 func errConfigUnknown(name string) string {
 	return "ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'"
 }

@@ -88,6 +88,8 @@ var (
 		"    Set the configuration <directive> to <value>.",
 		"RESETSTAT",
 		"    Reset statistics reported by the INFO command.",
+		"REWRITE",
+		"    Rewrite the configuration file.",
 	}}
 	pubsubHelp = helpText{"PUBSUB", []string{
 		"CHANNELS [<pattern>]",

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"brainer/internal/command"
+	"brainer/internal/op"
 )
 
 // stats counts what INFO shows. CONFIG RESETSTAT sets it back.
@@ -18,6 +19,8 @@ type stats struct {
 	authFailures, authLimited        atomic.Uint64
 	tlsFailures                      atomic.Uint64
 
+	base atomic.Pointer[counts] // the backend's at the last CONFIG RESETSTAT
+
 	mu       sync.RWMutex
 	perCmd   map[*command.Command]*commandStat
 	perError map[string]*atomic.Uint64 // by code, at most errorCodesMax
@@ -28,12 +31,28 @@ type commandStat struct{ calls, usec, rejected, failed atomic.Uint64 }
 // errorCodesMax bounds perError: a reply's first word is not always one of a known few.
 const errorCodesMax = 128
 
+// counts is what the backend counts, and CONFIG RESETSTAT sets to 0. Its metrics go on.
+type counts struct{ snapshots, resumes, expired, evicted, hits, misses uint64 }
+
+func countsOf(s *op.Status) counts {
+	return counts{s.SnapshotsTotal, s.ResumesTotal, s.Expired, s.Memory.Evicted, s.KeyHits, s.KeyMisses}
+}
+
+func (c counts) since(base *counts) counts {
+	if base == nil {
+		return c
+	}
+	return counts{c.snapshots - base.snapshots, c.resumes - base.resumes, c.expired - base.expired, c.evicted - base.evicted,
+		c.hits - base.hits, c.misses - base.misses}
+}
+
 func (s *stats) init() {
 	s.perCmd = map[*command.Command]*commandStat{}
 	s.perError = map[string]*atomic.Uint64{}
 }
 
-func (s *stats) reset() {
+func (s *stats) reset(base counts) {
+	s.base.Store(&base)
 	for _, n := range []*atomic.Uint64{
 		&s.connections, &s.rejectedConnections, &s.commands, &s.inputBytes, &s.outputBytes,
 		&s.closedForOutput, &s.errors,

@@ -186,6 +186,8 @@ type Core struct {
 type counters struct {
 	resends, rerouted, digestMismatches, resumes, snapshots uint64
 	hedged, hedgesWon                                       uint64
+	tally                                                   wire.Tally // of all nodes
+	nearAbsent                                              uint64     // of the near cache's hits, those that say that there is no such key
 	evicted                                                 map[string]uint64
 }
 

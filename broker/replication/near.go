@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"brainer/internal/op"
+	"brainer/internal/wire"
 )
 
 // The near cache answers reads in the broker. All writes pass here, so that it can be coherent:
@@ -107,6 +108,9 @@ func (c *Core) answerNear(o *op.Op) bool {
 		return false
 	}
 	c.near.hits++
+	if r.dueMs == wire.DueMissing {
+		c.counters.nearAbsent++
+	}
 	if !o.NoTouch {
 		r.hits++
 	}

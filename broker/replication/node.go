@@ -64,9 +64,10 @@ type node struct {
 	session        uint64
 	assembler      wire.Assembler
 
-	heardUs    int64 // last frame of any kind
-	beatUs     int64 // last heartbeat
-	progressUs int64 // last Done, or when the oldest turn in flight went out first
+	heardUs    int64      // last frame of any kind
+	beatUs     int64      // last heartbeat
+	tally      wire.Tally // in its session
+	progressUs int64      // last Done, or when the oldest turn in flight went out first
 	busyMs     uint32
 	suspect    bool
 	keys       int64
@@ -271,7 +272,7 @@ func (c *Core) receiveHello(peer string, h wire.Header, m wire.Hello) {
 	}
 	delete(c.loading, m.NodeID)
 	c.nodeIsBack(n, m)
-	n.peer, n.session = peer, h.Session
+	n.peer, n.session, n.tally = peer, h.Session, wire.Tally{}
 	n.version, n.software = h.Version, m.Software
 	n.endpoint, n.embedded = m.Endpoint, m.Embedded
 	n.incarnation, n.clusterID = m.Incarnation, m.ClusterID

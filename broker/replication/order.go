@@ -235,6 +235,10 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 		case wire.ReplyMemory:
 			memory, asked = reply, true
 			memoryBytes = id
+		case wire.ReplyCounts:
+			if t, err := wire.DecodeTally(reply); err == nil {
+				c.tallied(n, t)
+			}
 		case wire.ReplyLater:
 			n.reads.goesOn(id, c.nowUs)
 		}

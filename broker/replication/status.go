@@ -8,6 +8,7 @@ import (
 	"sort"
 
 	"brainer/internal/op"
+	"brainer/internal/wire"
 )
 
 // Status describes the core as it is now.
@@ -26,6 +27,8 @@ func (c *Core) Status(nowUs int64) op.Status {
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}
 	s.Memory = c.memoryStatus()
+	t, absent := &c.counters.tally, c.counters.nearAbsent
+	s.KeyHits, s.KeyMisses, s.Expired = t.Hits+t.EntryHits+c.near.hits-absent, t.Misses+t.EntryMisses+absent, t.Expired
 	if s.Detail == "" {
 		s.Detail = c.loadingDetail()
 	}
@@ -38,6 +41,20 @@ func (c *Core) Status(nowUs int64) op.Status {
 		s.Nodes = append(s.Nodes, c.nodeStatus(n))
 	}
 	return s
+}
+
+// tallied takes what a node has counted in its session: its reads are its own, and what entries have done has been done
+// on every copy, so that one node's word is taken.
+func (c *Core) tallied(n *node, t wire.Tally) {
+	sum := &c.counters.tally
+	sum.Hits += t.Hits - n.tally.Hits
+	sum.Misses += t.Misses - n.tally.Misses
+	if len(c.usable) > 0 && c.usable[0] == n {
+		sum.EntryHits += t.EntryHits - n.tally.EntryHits
+		sum.EntryMisses += t.EntryMisses - n.tally.EntryMisses
+		sum.Expired += t.Expired - n.tally.Expired
+	}
+	n.tally = t
 }
 
 // Indexes is the part of Status that costs nothing.

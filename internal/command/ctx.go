@@ -30,6 +30,9 @@ type Ctx struct {
 	// OfThisCopy: the reply depends on the reads that this copy has seen, and may be another one elsewhere.
 	OfThisCopy bool
 
+	// Keys that were looked up for reading, as Redis counts keyspace_hits and keyspace_misses.
+	Hits, Misses int
+
 	// A read that visits more than LaterFrom elements (0: none does) leaves a Later instead of a reply.
 	LaterFrom int
 	Later     *Later
@@ -64,14 +67,38 @@ func (c *Ctx) Rand() uint64 {
 // get returns the value at key, marking the key as used.
 func (c *Ctx) get(key []byte) (v keyspace.Value, found bool) {
 	if c.NoTouch {
-		return c.KS.Peek(c.DB, key, c.NowMs)
+		return c.peek(key)
 	}
-	return c.KS.Get(c.DB, key, c.NowMs)
+	v, found = c.KS.Get(c.DB, key, c.NowMs)
+	c.looked(found)
+	return v, found
 }
 
 // peek returns the value at key.
 func (c *Ctx) peek(key []byte) (v keyspace.Value, found bool) {
-	return c.KS.Peek(c.DB, key, c.NowMs)
+	v, found = c.KS.Peek(c.DB, key, c.NowMs)
+	c.looked(found)
+	return v, found
+}
+
+// looked counts a look-up, if it is one for reading.
+func (c *Ctx) looked(found bool) {
+	switch {
+	case c.cmd == nil || c.cmd.Flags&ReadOnly == 0:
+	case found:
+		c.Hits++
+	default:
+		c.Misses++
+	}
+}
+
+// read counts a look-up for the reading part of a command that writes.
+func (c *Ctx) read(found bool) {
+	if found {
+		c.Hits++
+	} else {
+		c.Misses++
+	}
 }
 
 // getTyped is get for a command that works on one type: ok is false when it answered WRONGTYPE.

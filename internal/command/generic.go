@@ -197,6 +197,7 @@ func runCopy(c *Ctx) {
 		return
 	}
 	_, found := c.get(src)
+	c.read(found)
 	_, taken := c.KS.Peek(db, dst, c.NowMs)
 	copies := found && (replace || !taken)
 	if copies {

@@ -95,6 +95,11 @@ func serverRows() []Row {
 					Summary: "Reset the stats returned by INFO",
 				},
 				{
+					Name: "config|rewrite", Arity: 2, Flags: Admin | Noscript | Loading | Stale | Server,
+					Group: "server", Since: "2.8.0", Complexity: "O(1)",
+					Summary: "Rewrite the configuration file with the in memory configuration",
+				},
+				{
 					Name: "config|help", Arity: 2, Flags: Loading | Stale | Server,
 					Group: "server", Since: "5.0.0", Complexity: "O(1)",
 					Summary: "Show helpful text about the different subcommands",

@@ -199,6 +199,7 @@ func set(c *Ctx, value []byte, o setOptions) {
 		if old, found, ok = c.getTyped(key, keyspace.TypeString); !ok {
 			return
 		}
+		c.read(found)
 		c.bulkOrNull(old.String, found)
 	}
 	if o.nx && found || o.xx && !found {
@@ -318,6 +319,7 @@ func runGetSet(c *Ctx) {
 	if !ok {
 		return
 	}
+	c.read(found)
 	c.bulkOrNull(v.String, found)
 	c.KS.SetString(c.DB, c.Args[1], c.Args[2], 0, c.NowMs)
 }
@@ -333,6 +335,7 @@ func runGetEx(c *Ctx) {
 	if !ok {
 		return
 	}
+	c.read(found)
 	if !found {
 		c.W.Null()
 		return
@@ -357,6 +360,7 @@ func runGetDel(c *Ctx) {
 	if !ok {
 		return
 	}
+	c.read(found)
 	c.bulkOrNull(v.String, found)
 	if found {
 		c.KS.Delete(c.DB, c.Args[1], c.NowMs)

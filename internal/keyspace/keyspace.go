@@ -20,6 +20,7 @@ type Keyspace struct {
 	dbs     [Databases]*table
 	hooks   Hooks
 	change  uint64
+	expired uint64
 	scratch []byte // a packed value that is being made
 }
 
@@ -91,6 +92,7 @@ func (k *Keyspace) expire(db int, key []byte, p *spot) {
 		key = bytes.Clone(key) // it may lie in the entry that goes
 	}
 	k.remove(p)
+	k.expired++
 	if k.hooks.Expired != nil {
 		k.hooks.Expired(db, key)
 	}
@@ -282,6 +284,9 @@ func (k *Keyspace) TotalKeys() int {
 	}
 	return n
 }
+
+// ExpiredKeys is how many keys were freed because their deadline had passed.
+func (k *Keyspace) ExpiredKeys() uint64 { return k.expired }
 
 // NextDeadlineMs is the earliest deadline of any key, 0 when there is none.
 func (k *Keyspace) NextDeadlineMs() int64 {

@@ -39,6 +39,9 @@ type Status struct {
 
 	Memory Memory
 
+	KeyHits, KeyMisses uint64 // keys that were looked up for reading, the near cache's included
+	Expired            uint64 // keys that were freed because their deadline had passed
+
 	Verify Verify
 
 	Hot       []HotKey `json:"-"` // of the last second, the hottest first; BRAINER HOTKEYS shows them

@@ -474,11 +474,13 @@ func (o *oracle) run(era uint64, item func([]byte) []byte) []byte {
 				panic("sim: the oracle does not answer")
 			}
 			for {
-				_, _, reply, ok := d.Next()
+				kind, _, reply, ok := d.Next()
 				if !ok {
 					break
 				}
-				last = bytes.Clone(reply)
+				if kind != wire.ReplyCounts {
+					last = bytes.Clone(reply)
+				}
 			}
 		}
 	}

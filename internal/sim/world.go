@@ -204,8 +204,8 @@ func (w *world) script() {
 	}
 	w.runFor(700_000)
 	w.plan.QuietAtEnd = true
-	for i := 0; i < 20 && w.err == nil && w.check.unsettled() != ""; i++ {
-		w.runFor(5_000) // a TICK may just be under way
+	for i := 0; i < 200 && w.err == nil && w.check.unsettled() != ""; i++ {
+		w.runFor(5_000) // a TICK may just be under way, or a node just be back that left when all was healed
 	}
 	if w.err == nil {
 		w.check.atEnd()

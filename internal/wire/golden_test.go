@@ -165,7 +165,8 @@ func goldenDoneReplies(version uint8) []any {
 		reply{ReplyEntry, 5, "+OK\r\n"}, reply{ReplyRead, 6, "$-1\r\n"}, reply{ReplyGone, 7, ""}}
 	if version != VersionBefore {
 		b := AppendNomination(nil, Nomination{DB: 1, Hash: 5, Bytes: 2, Key: []byte("k")})
-		replies = append(replies, reply{ReplyMemory, 8, string(AppendNomination(b, Nomination{DB: 3, Bytes: 4, Key: []byte("key")}))})
+		replies = append(replies, reply{ReplyMemory, 8, string(AppendNomination(b, Nomination{DB: 3, Bytes: 4, Key: []byte("key")}))},
+			reply{ReplyCounts, 0, string(Tally{Hits: 1, Misses: 2, EntryHits: 3, EntryMisses: 4, Expired: 5}.Append(nil))})
 	}
 	return replies
 }

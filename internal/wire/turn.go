@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Entry is one ordered write. Its index is its place in the run that carries it.
 type Entry struct {
@@ -329,7 +332,31 @@ const (
 	ReplyLater                       // read ID goes on in slices; its ReplyRead follows in a Done with number 0
 	ReplyDue                         // ID is a read's that asked for it: the key's deadline (ms, 0: none) and the reply
 	ReplyMemory                      // ID is the bytes that the data takes; nominations follow (AppendNomination)
+	ReplyCounts                      // ID is 0: a Tally follows; from version 5 on
 )
+
+// Tally is what a node has counted in a session so far.
+type Tally struct {
+	Hits, Misses           uint64 // keys that reads have looked up
+	EntryHits, EntryMisses uint64 // keys that entries have, for what they answer; of equal copies they are equal
+	Expired                uint64 // keys that entries have freed as their deadline had passed
+}
+
+func (t Tally) Append(b []byte) []byte {
+	for _, n := range [...]uint64{t.Hits, t.Misses, t.EntryHits, t.EntryMisses, t.Expired} {
+		b = putU64(b, n)
+	}
+	return b
+}
+
+func DecodeTally(b []byte) (t Tally, err error) {
+	r := reader{b: b}
+	t = Tally{Hits: r.u64(), Misses: r.u64(), EntryHits: r.u64(), EntryMisses: r.u64(), Expired: r.u64()}
+	return t, r.done()
+}
+
+// DueMissing is the deadline of a key that does not exist.
+const DueMissing = math.MaxInt64
 
 // AppendDue appends what a ReplyDue begins with.
 func AppendDue(b []byte, dueMs int64) []byte { return putU64(b, uint64(dueMs)) }
@@ -406,7 +433,7 @@ func (d *Done) Next() (kind ReplyKind, id uint64, reply []byte, ok bool) {
 		return 0, 0, nil, false
 	}
 	kind, id, reply = ReplyKind(r.u8()), r.u64(), r.bytes()
-	if kind == 0 || kind > ReplyMemory {
+	if kind == 0 || kind > ReplyCounts {
 		r.bad = true
 	}
 	return kind, id, reply, !r.bad

@@ -142,6 +142,9 @@ type Replica struct {
 	entries   uint64 // applied since the start
 	reads     uint64 // answered since the start
 
+	tally, told   wire.Tally // of the session, and as it was told
+	expiredBefore uint64     // the keyspace's own, when it began
+
 	idsAnswered uint64 // writes that had been applied before, since the start
 
 	// Out is the frames to send, in order. They are valid until the next call.
@@ -189,6 +192,7 @@ func (r *Replica) clear() {
 		Flushed: r.watches.flushed,
 		Swapped: func(a, b int) { r.watches.swapped(r.ks, a, b, r.ctx.NowMs) },
 	})
+	r.expiredBefore = 0
 	r.was, r.renamed = nil, false
 	if !r.cfg.Fault.KeepDataID || r.dataID == 0 {
 		r.dataID = r.cfg.Rand() | 1
@@ -215,6 +219,7 @@ func (r *Replica) Open(session uint64) {
 		r.load = nil
 		r.clear()
 	}
+	r.tally, r.told, r.expiredBefore = wire.Tally{}, wire.Tally{}, r.ks.ExpiredKeys()
 	m := wire.Hello{NodeID: r.cfg.NodeID, Endpoint: r.cfg.Endpoint, Incarnation: r.cfg.Incarnation,
 		DataID: r.dataID, ClusterID: r.clusterID, Promised: r.promised, Embedded: r.cfg.Embedded, Software: r.cfg.Software,
 		Disk: r.cfg.Keep, Was: r.was, Renamed: r.renamed}
@@ -435,7 +440,10 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 	if r.maybeAnswer(e) {
 		r.watches.release(e.Token) // as if it had run
 	} else {
+		r.ctx.Hits, r.ctx.Misses = 0, 0
 		r.applyNew(e)
+		r.tally.EntryHits += uint64(r.ctx.Hits)
+		r.tally.EntryMisses += uint64(r.ctx.Misses)
 		if len(e.ID.Client) > 0 {
 			r.keepOutcome(e)
 		}

@@ -124,6 +124,8 @@ func (r *Replica) Step() {
 			}
 			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
 			r.laterFrom = 0
+			r.tally.Hits += uint64(r.ctx.Hits)
+			r.tally.Misses += uint64(r.ctx.Misses)
 			if !r.maybeBeginLater(q.ID) && !r.maybePutDue(q) {
 				r.putReply(wire.ReplyRead, q.ID, r.reply.B)
 			}
@@ -142,6 +144,7 @@ func (r *Replica) Step() {
 			r.beginDonation(s.item.ID, s.item.Parts)
 		}
 	}
+	r.putTally()
 	h := r.header()
 	h.Seq = s.header.Seq
 	if part {
@@ -221,7 +224,10 @@ func (r *Replica) maybePutDue(q *wire.Read) bool {
 	if !q.Due || q.Txn || len(r.args) < 2 || len(reply) == 0 || reply[0] == '-' || len(reply) > dueReplyMax {
 		return false
 	}
-	v, _ := r.ks.Peek(int(q.DB), r.args[1], q.TimeMs)
+	v, found := r.ks.Peek(int(q.DB), r.args[1], q.TimeMs)
+	if !found {
+		v.DeadlineMs = wire.DueMissing
+	}
 	if q.Accesses > 0 && !q.NoTouch {
 		r.ks.Touch(int(q.DB), r.args[1], int64(q.Accesses), q.TimeMs)
 	}
@@ -230,6 +236,20 @@ func (r *Replica) maybePutDue(q *wire.Read) bool {
 	r.done = append(wire.AppendDue(r.done, v.DeadlineMs), reply...)
 	wire.EndReply(r.done, start)
 	return true
+}
+
+// putTally tells what has been counted, when it has changed.
+func (r *Replica) putTally() {
+	t := r.tally
+	t.Expired = r.ks.ExpiredKeys() - r.expiredBefore
+	if t == r.told || r.version == wire.VersionBefore || len(r.tail) > 0 { // with a tail nothing can follow
+		return
+	}
+	r.told = t
+	r.done = wire.BeginReply(r.done, wire.ReplyCounts, 0)
+	start := len(r.done)
+	r.done = t.Append(r.done)
+	wire.EndReply(r.done, start)
 }
 
 // answerQuery sends the kept reply of an entry whose primary was another node.

@@ -77,8 +77,12 @@ func (c *Core) returned() (best *node, here int) {
 		return nil, 0
 	case len(missing) > 0 && !c.cfg.Fault.FirstReturned:
 		if c.recoveryStuck() {
-			c.stuck(fmt.Sprintf("all copies were down; %s is back from its disk as of index %d, and %s may hold more: start it, or say: brainer-cli ENDPOINT recover --from NODE",
-				best.id, best.pos.Index, strings.Join(missing, ", ")))
+			them := "it"
+			if len(missing) > 1 {
+				them = "them"
+			}
+			c.stuck(fmt.Sprintf("all copies were down; %s is back from its disk as of index %d, and %s may hold more: start %s, or say: brainer-cli ENDPOINT recover --from NODE",
+				best.id, best.pos.Index, strings.Join(missing, " and "), them))
 		}
 		return nil, 0
 	}

@@ -30,6 +30,9 @@ import (
 //	set n1 n2 ...           these nodes start and become live, without a word here
 //	n1 starts | restarts | again [inc=N] [version=N] [cluster=N]   a process begins (empty), begins anew (empty), opens another session
 //	n1 disk | nodisk        from its next session on its copy is kept, or is not
+//	n1 returns [at=N] [stranger cluster=N]   it was killed, and comes back with what is left on its disk: up to index N, under another data id;
+//	                        stranger: of a copy that was never here
+//	n1 renames              its disk does not follow any more: the same copy, under another data id, in another session
 //	n1 keeps                its heartbeats say that the snapshot which was wanted is on its disk
 //	n1 holds                from now on what is sent to it waits (it is stopped)
 //	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
@@ -79,7 +82,8 @@ var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold .
 // script which is meant for it fails.
 func TestScriptsFindPlantedFaults(t *testing.T) {
 	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy",
-		"NoReadHold": "snapshot_read", "PaceNoFloor": "join_paced", "NoLeash": "join_leash", "PartsForAll": "version"} {
+		"NoReadHold": "snapshot_read", "PaceNoFloor": "join_paced", "NoLeash": "join_leash", "PartsForAll": "version",
+		"AllReturned": "returned", "FirstReturned": "returned_never"} {
 		t.Run(fault, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {
@@ -146,6 +150,8 @@ type player struct {
 	limit       int64 // of it
 	drops       int   // TICKs that it takes to free what was dropped
 	disk        bool
+	was         []uint64 // data ids that its copy had before
+	renamed     bool
 	keep, kept  uint64
 	names       []string
 	beatUs      int64
@@ -375,7 +381,7 @@ func (s *script) hello(p *player, empty bool, words []string) {
 	p.waiting = nil
 	p.beatUs = s.nowUs
 	p.cluster = uint64(s.number(words, "cluster", int64(p.cluster)))
-	m := wire.Hello{NodeID: p.id, Incarnation: p.incarnation, DataID: p.dataID, ClusterID: p.cluster, Promised: p.promised, Embedded: p.embedded, Disk: p.disk}
+	m := wire.Hello{NodeID: p.id, Incarnation: p.incarnation, DataID: p.dataID, ClusterID: p.cluster, Promised: p.promised, Embedded: p.embedded, Disk: p.disk, Was: p.was, Renamed: p.renamed}
 	h := wire.Header{Session: p.session, Version: uint8(s.number(words, "version", wire.Version))}
 	s.core.Receive(s.nowUs, p.peer(), m.Append(nil, h))
 	s.settle()
@@ -385,6 +391,21 @@ func (s *script) nodeStep(p *player, words []string) {
 	switch words[0] {
 	case "starts", "restarts":
 		s.hello(p, true, words)
+	case "returns":
+		s.drawn++
+		p.was, p.dataID, p.incarnation, p.renamed = append(p.was, p.dataID), s.drawn*10+1, s.drawn*10, false
+		if has(words, "stranger") {
+			p.was = nil
+		}
+		if at := uint64(s.number(words, "at", int64(p.pos.Index))); at < p.pos.Index {
+			p.entries, p.eras = p.entries[:at], p.eras[:at]
+			p.pos = wire.Position{Era: p.eras[at-1], Index: at}
+		}
+		s.hello(p, false, words)
+	case "renames":
+		s.drawn++
+		p.was, p.dataID, p.renamed, p.disk = append(p.was, p.dataID), s.drawn*10+1, true, false
+		s.hello(p, false, words)
 	case "again":
 		s.hello(p, false, words)
 	case "holds":

@@ -16,6 +16,7 @@ const (
 	errReadersMax       = "TRYAGAIN other snapshots are being read, try again when they are done"
 	errReadStalled      = "ERR the snapshot was given up: it did not move for too long"
 	errReadLostDonor    = "ERR the snapshot was given up: the node that gave it is gone; begin again"
+	errReadGap          = "ERR the snapshot was given up: a part of it was lost on its way; begin again"
 	errReplyGone        = "UNCERTAIN write was applied, its reply is lost (epoch %d index %d)"
 	errOOM              = "OOM command not allowed when used memory > 'maxmemory'."
 	errExecOOM          = "EXECABORT Transaction discarded because of: " + errOOM

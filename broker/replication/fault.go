@@ -21,6 +21,7 @@ type Fault struct {
 	SafeGoesBack    bool // recompute the safe index without keeping its maximum
 	NoFloor         bool // let reads pass a keyless write
 	ClockBack       bool // stamp entries with the bare clock
+	ReadGaps        bool // do not notice that a part of a snapshot that is read was lost
 	HedgeHold       bool // hold the second answer of a read no longer than the first
 	OwnVersion      bool // write to every node in this broker's own version
 	TwoAnswers      bool // leave the other question of a read that was asked twice

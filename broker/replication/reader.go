@@ -117,6 +117,13 @@ func (c *Core) readChunk(donor *node, m wire.Chunk) bool {
 	if r == nil || r.donor != donor {
 		return false
 	}
+	switch {
+	case m.Number < uint32(r.chunks):
+		return true // it came before
+	case m.Number > uint32(r.chunks) && !c.cfg.Fault.ReadGaps:
+		c.endReader(r, errReadGap)
+		return true
+	}
 	r.progressUs = c.nowUs
 	r.chunks++
 	r.bytes += int64(len(m.Records))

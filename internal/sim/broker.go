@@ -212,7 +212,7 @@ func (b *brokerHost) orderedLater() {
 func (b *brokerHost) perform() {
 	w := b.w
 	out := &b.core.Out
-	for len(out.Frames)+len(out.Answered)+len(out.Events) > 0 || out.Store != nil {
+	for len(out.Frames)+len(out.Answered)+len(out.Events)+len(out.Parts) > 0 || out.Store != nil {
 		frames := out.Frames
 		out.Frames = nil
 		for _, f := range frames {
@@ -234,6 +234,11 @@ func (b *brokerHost) perform() {
 			if err != nil {
 				b.core.Unreachable(b.clockUs(), f.Peer)
 			}
+		}
+		parts := out.Parts
+		out.Parts = nil
+		for _, p := range parts {
+			w.reader.part(p)
 		}
 		answered := out.Answered
 		out.Answered = nil

@@ -439,6 +439,9 @@ func (c *checker) unsettled() string {
 	if s.State != "active" {
 		return fmt.Sprintf("the broker is %s: %s", s.State, s.Detail)
 	}
+	if w.faults.starting > 0 {
+		return "a node has yet to start"
+	}
 	inSync := map[string]bool{}
 	var states []string
 	for _, n := range s.Nodes {

@@ -32,8 +32,9 @@ var faultNames = [faultKinds]string{"break", "crash", "pause", "slow", "partitio
 
 // injector breaks things at random times.
 type injector struct {
-	w      *world
-	healed bool
+	w        *world
+	healed   bool
+	starting int // nodes that will start although everything is healed
 }
 
 func (f *injector) begin(w *world) {
@@ -288,7 +289,9 @@ func (f *injector) heal() {
 		n.slowUs = 0
 		f.mend(n)
 		if n.alive && n.leaving && n.disk != nil { // all may be
+			f.starting++
 			w.after(goodbyeUs+500_000, func() {
+				f.starting--
 				if !n.alive {
 					n.start()
 				}

@@ -294,6 +294,7 @@ func (h *history) verifyLineage(l *lineage) {
 	o.begin(l.id)
 	ids := idModel{}
 	next := 0
+	snapshots := w.reader.of(l, end, eraOf)
 	var active []*operation
 	for index := uint64(0); ; index++ {
 		if index > 0 {
@@ -310,6 +311,9 @@ func (h *history) verifyLineage(l *lineage) {
 				w.failf("6: %s was answered %q, its entry %v gives %q", text(x.o), x.reply, at, reply)
 				return
 			}
+		}
+		for i := range snapshots[index] {
+			snapshots[index][i].verify(o, l)
 		}
 		for next < len(reads) && reads[next].low <= index {
 			active = append(active, reads[next])
@@ -428,6 +432,7 @@ type oracle struct {
 	id     uint64
 	timeMs int64 // of the last entry
 	keys   []string
+	db     uint8 // of reads
 }
 
 const oracleSession = 1
@@ -505,7 +510,7 @@ func (o *oracle) apply(at wire.Position, encoded []byte) []byte {
 func (o *oracle) read(timeMs int64, proto uint8, txn bool, body []byte) []byte {
 	o.id++
 	return o.run(1, func(b []byte) []byte {
-		return wire.AppendReadItem(b, &wire.Read{ID: o.id, TimeMs: timeMs, Proto: proto, Txn: txn, Body: body})
+		return wire.AppendReadItem(b, &wire.Read{ID: o.id, TimeMs: timeMs, DB: o.db, Proto: proto, Txn: txn, Body: body})
 	})
 }
 

@@ -114,6 +114,7 @@ func plantedFaults() []planted {
 		{name: "SafeGoesBack", broker: b{SafeGoesBack: true}, within: 20, found: "8"},
 		{name: "ClockBack", broker: b{ClockBack: true}, within: 50, found: "1", change: reigns},
 		{name: "ReplyMixUp", broker: b{ReplyMixUp: true}, within: 20, found: "read|8|6"},
+		{name: "ReadGaps", broker: b{ReadGaps: true}, within: 50, found: "snapshot", change: lossy},
 		{name: "HedgeHold", broker: b{HedgeHold: true}, within: 100, found: "8|read", change: hedging},
 		{name: "OwnVersion", broker: b{OwnVersion: true}, within: 10, change: func(p *Plan) { p.Versions = true }},
 		{name: "TwoAnswers", broker: b{TwoAnswers: true}, within: 20, found: "6|8", change: hedging},

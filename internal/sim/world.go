@@ -44,6 +44,7 @@ type Stats struct {
 	Faults                    [faultKinds]int
 	Views, Eras, Histories    int
 	Snapshots, Resumes        int
+	Read                      int // snapshots that were read in the broker
 	Resends, Rerouted         int
 	Hedged, HedgesWon         int
 	NearHits                  int
@@ -76,6 +77,7 @@ func (s *Stats) Add(t Stats) {
 	s.Histories += t.Histories
 	s.Snapshots += t.Snapshots
 	s.Resumes += t.Resumes
+	s.Read += t.Read
 	s.Resends += t.Resends
 	s.Rerouted += t.Rerouted
 	s.Hedged += t.Hedged
@@ -118,6 +120,7 @@ type world struct {
 	broker  *brokerHost
 	nodes   []*nodeHost
 	clients []*client
+	reader  reader
 	faults  injector
 	check   checker
 	history history
@@ -181,6 +184,7 @@ func (w *world) script() {
 	for _, c := range w.clients {
 		c.begin()
 	}
+	w.reader.begin(w)
 	w.faults.begin(w)
 	w.runFor(w.plan.FaultsUs)
 	w.faults.heal()

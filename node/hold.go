@@ -142,7 +142,18 @@ func (n *Node) forgetHeld() {
 	n.state.heldSinceNs.Store(0)
 }
 
-// pumpKept adds a piece to the snapshot that is being kept, if there is one and room for it.
+// keptRest is how many times as long as a piece of a snapshot has taken nothing is done for it afterwards, while clients ask: writing
+// it down costs as much again, on another processor, which the broker may need.
+const keptRest = 8
+
+// keptPace is when the next piece of the snapshot that is kept may be taken.
+type keptPace struct {
+	due      time.Time
+	progress uint64      // of the node when the last piece was taken: nobody has asked for anything since if it is the same
+	timer    *time.Timer // kicks the owner when it is due
+}
+
+// pumpKept adds a piece to the snapshot that is being kept, if there is one, room for it and time.
 func (n *Node) pumpKept() bool {
 	if n.keeper == nil {
 		return false
@@ -151,8 +162,23 @@ func (n *Node) pumpKept() bool {
 	if !n.replica.KeepsSnapshot() || !n.keeper.room() {
 		return false
 	}
+	p := &n.pace
+	began := time.Now()
+	if progress := n.state.progress.Load(); progress != p.progress {
+		if wait := p.due.Sub(began); wait > 0 {
+			if p.timer == nil {
+				p.timer = time.AfterFunc(wait, n.kick)
+			} else {
+				p.timer.Reset(wait)
+			}
+			return false
+		}
+		p.progress = progress
+	}
 	n.replica.PumpKept()
 	n.keepChanges()
+	now := time.Now()
+	p.due = now.Add(keptRest * now.Sub(began))
 	return true
 }
 

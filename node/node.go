@@ -61,6 +61,7 @@ type Node struct {
 	changes  []replica.Change
 	held     []heldFrame
 	wanted   wantedSnapshot
+	pace     keptPace
 	diskGone bool // the storage has failed, and that was dealt with
 
 	limitBytes int64  // that OnLimit was told

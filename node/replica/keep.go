@@ -61,6 +61,8 @@ type keeping struct {
 	changes  []Change
 	began    bool      // a snapshot is being kept
 	donation *donation // of the own state; nil while it is one that comes from the broker
+	record   []byte    // of it, that is not full yet
+	slice    []byte    // memory for the next piece
 	durable  bool      // this life acknowledges nothing before it is kept
 	wanted   uint64    // the broker's last word on a snapshot (wire.Beat.Keep)
 }
@@ -154,7 +156,7 @@ func (r *Replica) abandonSnapshot() {
 	if r.keeping.began {
 		r.keep(ChangeSnapshotAbort, nil)
 	}
-	r.keeping.began, r.keeping.donation = false, nil
+	r.keeping.began, r.keeping.donation, r.keeping.record = false, nil, nil
 }
 
 // KeepSnapshot begins to keep the state as it is now, in place of the log. It says whether it could.
@@ -204,17 +206,28 @@ func (r *Replica) Before() (was uint64, renamed bool) {
 // KeepsSnapshot says whether PumpKept has something to do.
 func (r *Replica) KeepsSnapshot() bool { return r.keeping.donation != nil }
 
-// PumpKept takes the next piece of the state that is being kept.
+// keptSlice is how much of the state PumpKept takes at once, in bytes: a fraction of a millisecond.
+const keptSlice = 64 << 10
+
+// PumpKept takes the next piece of the state that is being kept; several make a record.
 func (r *Replica) PumpKept() {
-	d := r.keeping.donation
-	m, full, n := r.nextChunk(d)
-	b := make([]byte, 0, 1+n+len(m.Records))
-	b = append(b, keptChunk)
-	for _, p := range full {
-		b = append(b, p...)
+	k := &r.keeping
+	d := k.donation
+	m, full, _ := r.nextChunk(d, k.slice[:0], min(keptSlice, r.cfg.ChunkBytes))
+	if k.record == nil {
+		k.record = append(make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/4), keptChunk)
 	}
-	r.keep(ChangeChunk, append(b, m.Records...))
+	for _, p := range full {
+		k.record = append(k.record, p...)
+	}
+	k.record = append(k.record, m.Records...)
+	k.slice = m.Records
+	if m.Last || len(k.record) > r.cfg.ChunkBytes {
+		r.keep(ChangeChunk, k.record)
+		k.record = nil
+	}
 	if m.Last {
+		k.slice = nil
 		d.snap.Close()
 		r.keeping.donation = nil
 		r.keepSnapshotEnd(m.Digest)

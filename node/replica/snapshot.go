@@ -76,7 +76,7 @@ func (r *Replica) maybeChunk() bool {
 }
 
 func (r *Replica) putChunk(d *donation) {
-	m, full, bytes := r.nextChunk(d)
+	m, full, bytes := r.nextChunk(d, make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8), r.cfg.ChunkBytes)
 	b := m.Records
 	if len(full) == 0 {
 		r.put(m.Append(make([]byte, 0, len(b)+128), r.header()))
@@ -91,10 +91,10 @@ func (r *Replica) putChunk(d *donation) {
 	}
 }
 
-// nextChunk takes the next records. m.Records are the last of them; before these come the pieces in full, so many bytes.
-func (r *Replica) nextChunk(d *donation) (m wire.Chunk, full [][]byte, bytes int) {
-	b := make([]byte, 0, r.cfg.ChunkBytes+r.cfg.ChunkBytes/8)
-	d.keys = d.keys || d.snap.Next(r.cfg.ChunkBytes, func(rec keyspace.Record) {
+// nextChunk takes the next records, about so many bytes, with the memory of b. m.Records are the last of them; before these come the
+// pieces in full, so many bytes.
+func (r *Replica) nextChunk(d *donation, b []byte, size int) (m wire.Chunk, full [][]byte, bytes int) {
+	d.keys = d.keys || d.snap.Next(size, func(rec keyspace.Record) {
 		if r.cfg.Fault.ForgetTTL {
 			rec.DeadlineMs = 0
 		}
@@ -108,7 +108,7 @@ func (r *Replica) nextChunk(d *donation) (m wire.Chunk, full [][]byte, bytes int
 		b = end
 	})
 	if d.keys {
-		for len(d.ids) > 0 && bytes+len(b) < r.cfg.ChunkBytes {
+		for len(d.ids) > 0 && bytes+len(b) < size {
 			b = appendOutcome(b, d.ids[0])
 			d.ids = d.ids[1:]
 		}

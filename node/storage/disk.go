@@ -25,7 +25,10 @@ type Fault struct {
 }
 
 const (
-	segmentBytes   = 64 << 20
+	segmentBytes = 64 << 20
+	// A snapshot is synced each time it has grown by so much: the log waits for a little each time, and not for all of it in the end.
+	snapshotSyncBytes = 8 << 20
+
 	logSuffix      = ".log"
 	snapshotSuffix = ".snap"
 	newSuffix      = ".new"
@@ -212,7 +215,12 @@ func (d *Disk) BeginSnapshot() error {
 
 // AppendSnapshot adds a record. After an error only AbortSnapshot may follow; the log goes on.
 func (d *Disk) AppendSnapshot(record []byte) error {
-	if _, err := d.writeFrame(d.snapshot, record); err != nil {
+	w := d.snapshot
+	_, err := d.writeFrame(w, record)
+	if err == nil && w.bytes-w.synced >= snapshotSyncBytes {
+		err = w.sync()
+	}
+	if err != nil {
 		return fmt.Errorf("write a snapshot to %s: %w", d.fs.Name(), err)
 	}
 	return nil

@@ -83,7 +83,7 @@ bench-quick: deps-bench ## the rows that matter most in about two minutes, for a
 	go run ./bench -seconds 1 -repeat 3 $(ARGS)
 
 .PHONY: bench-memory
-bench-memory: deps-bench ## tables in bench/ of bytes a key, hit ratios and resident memory at a limit, beside redis-server's (ARGS="-rows hits ...")
+bench-memory: deps-bench ## tables in bench/ of bytes a key, hit ratios, memory at a limit, saving and loading, beside redis-server's (ARGS="-rows saves -keys 10000000 ...")
 	go run ./bench -memory bench $(ARGS)
 
 .PHONY: bench-growth

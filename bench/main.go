@@ -34,6 +34,7 @@ type options struct {
 	requests int // of a trace of -memory
 	limit    int64
 	churn    time.Duration
+	steady   time.Duration
 	bin      string
 	than     string
 	out      string
@@ -66,10 +67,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node")
 	f.BoolVar(&o.list, "list", false, "list the rows and end")
 	f.StringVar(&o.growth, "growth", "", "`directory` for pictures of how throughput and CPU change with nodes, connections, value sizes and keys, instead of rows; -rows names some")
-	f.StringVar(&o.memory, "memory", "", "`directory` for tables of bytes a key, hit ratios and resident memory at a limit, instead of rows; -rows bytes, hits or churn names one")
+	f.StringVar(&o.memory, "memory", "", "`directory` for tables of bytes a key, hit ratios, resident memory at a limit, and of saving and loading snapshots, instead of rows; -rows bytes, hits, churn or saves names one")
 	f.IntVar(&o.requests, "requests", 2_000_000, "that are counted in a trace of -memory")
 	f.Int64Var(&o.limit, "maxmemory", limitedMemory, "`bytes` that the servers of -memory may take")
 	f.DurationVar(&o.churn, "churn", time.Minute, "how long memory is watched under writes with -memory")
+	f.DurationVar(&o.steady, "steady", 15*time.Second, "how long clients ask before a snapshot is taken with -memory -rows saves")
 	f.StringVar(&o.bin, "bin", "", "`directory` with run_broker and run_node; default: build them")
 	f.StringVar(&o.than, "than", "", "`directory` with other run_broker and run_node: compare ours with those instead of the peers")
 	f.StringVar(&o.out, "out", "bench/results", "`directory` for the report")
@@ -194,7 +196,7 @@ func (r *runner) measure(ctx context.Context, o options, rows []row, stdout, std
 
 // build puts Brainer's programs into dir.
 func build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "brainer/cmd/run_broker", "brainer/cmd/run_node")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "brainer/cmd/run_broker", "brainer/cmd/run_node", "brainer/cmd/brainer-cli")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, strings.TrimSpace(string(text)))
 	}

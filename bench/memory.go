@@ -64,7 +64,7 @@ func memoryTables(ctx context.Context, r *runner, o options, progress io.Writer)
 	for _, part := range []struct {
 		name  string
 		table func(context.Context, *runner, options, io.Writer) (string, error)
-	}{{"bytes", bytesPerKey}, {"hits", hitRatios}, {"churn", churn}} {
+	}{{"bytes", bytesPerKey}, {"hits", hitRatios}, {"churn", churn}, {"saves", saves}} {
 		if o.rows != "" && o.rows != part.name {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -26,6 +28,30 @@ func Brainer(ctx context.Context, bin string, nodes int, profiles bool, more ...
 		return nil, err
 	}
 	return s, nil
+}
+
+// BrainerOnDisk starts a broker and one node that keeps its copy on disk.
+func BrainerOnDisk(ctx context.Context, bin string) (*System, error) {
+	s, err := create()
+	if err != nil {
+		return nil, err
+	}
+	s.bin, s.target, s.onDisk = bin, "ipc://"+filepath.Join(s.dir, "broker.sock"), true
+	if err := s.brainer(ctx, 1, false, nil); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// SaveSnapshot has brainer-cli save one in the system's directory.
+func (s *System) SaveSnapshot(ctx context.Context) error {
+	file := filepath.Join(s.dir, "snapshot")
+	out, err := exec.CommandContext(ctx, filepath.Join(s.bin, "brainer-cli"), s.target, "snapshot", "save", file).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("brainer-cli: %w: %s", err, out)
+	}
+	return os.Remove(file)
 }
 
 func (s *System) brainer(ctx context.Context, nodes int, profiles bool, more []string) (err error) {
@@ -68,8 +94,11 @@ func (s *System) brainer(ctx context.Context, nodes int, profiles bool, more []s
 
 func (s *System) startNode() error {
 	s.copies++
-	return s.start("node", filepath.Join(s.bin, "run_node"), "--broker", s.target,
-		"--node-endpoint", fmt.Sprintf("ipc://%s/node%d.sock", s.dir, s.copies), "--id", fmt.Sprintf("node%d", s.copies))
+	args := []string{"--broker", s.target, "--node-endpoint", fmt.Sprintf("ipc://%s/node%d.sock", s.dir, s.copies), "--id", fmt.Sprintf("node%d", s.copies)}
+	if s.onDisk {
+		args = append(args, "--storage", "disk", "--data-dir", fmt.Sprintf("%s/data%d", s.dir, s.copies))
+	}
+	return s.start("node", filepath.Join(s.bin, "run_node"), args...)
 }
 
 func (s *System) status() (st op.Status, err error) {

@@ -81,3 +81,36 @@ func (p *Process) Memory() (now, peak int64, err error) {
 	}
 	return now, peak, nil
 }
+
+// Resident is the memory of the process and what it has forked; pages that both have count once.
+func (p *Process) Resident() (sum int64, err error) {
+	if sum, err = proportional(p.Pid()); err != nil {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.Pid()))
+	if err != nil {
+		return 0, err
+	}
+	for _, child := range strings.Fields(string(children)) {
+		if pid, err := strconv.Atoi(child); err == nil {
+			pss, _ := proportional(pid) // it may have ended
+			sum += pss
+		}
+	}
+	return sum, nil
+}
+
+// proportional is a process's resident memory, of shared pages its share.
+func proportional(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
+			kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kilobytes << 10, err
+		}
+	}
+	return 0, fmt.Errorf("smaps_rollup of %d has no Pss", pid)
+}

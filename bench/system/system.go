@@ -3,6 +3,8 @@
 package system
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -22,6 +24,7 @@ type System struct {
 	target string // where a further copy connects
 	bin    string // where Brainer's programs are
 	copies int    // that were ever started
+	onDisk bool   // nodes keep their copies there
 }
 
 func create() (*System, error) {
@@ -70,6 +73,46 @@ func (s *System) CPU() (map[string]time.Duration, error) {
 		used[p.Role] += cpu
 	}
 	return used, nil
+}
+
+// Restart ends the process that was started last and starts it again; it returns how long that took from its start until so many keys are
+// served.
+func (s *System) Restart(ctx context.Context, keys int64) (time.Duration, error) {
+	last := s.Processes[len(s.Processes)-1]
+	args := last.cmd.Args[1:]
+	s.stopLast()
+	began := time.Now()
+	if err := s.start(last.Role, last.cmd.Path, args...); err != nil {
+		return 0, err
+	}
+	err := s.awaitFor(ctx, joinLimit, "the keys", func() error {
+		reply, err := call(s.Address, "DBSIZE")
+		if err == nil && reply.Int != keys {
+			err = fmt.Errorf("%d keys", reply.Int)
+		}
+		return err
+	})
+	return time.Since(began), err
+}
+
+// BGSave saves, and waits for the end of it.
+func (s *System) BGSave(ctx context.Context) error {
+	if _, err := call(s.Address, "BGSAVE"); err != nil {
+		return err
+	}
+	return s.awaitFor(ctx, joinLimit, "BGSAVE", func() error {
+		info, err := call(s.Address, "INFO", "persistence")
+		switch text := info.Text(); {
+		case err != nil:
+			return err
+		case strings.Contains(text, "rdb_bgsave_in_progress:1"):
+			time.Sleep(100 * time.Millisecond)
+			return errors.New("it is under way")
+		case !strings.Contains(text, "rdb_last_bgsave_status:ok"):
+			return errors.New("it has failed")
+		}
+		return nil
+	})
 }
 
 // Setup is how it was started, one line for each process and note; directories that differ in

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"brainer/broker/replication"
+	"brainer/internal/dirlock"
 	"brainer/internal/newfile"
 )
 
@@ -46,13 +46,12 @@ func OpenFileStore(dir string) (*FileStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--state-dir: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("--state-dir: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
+	lock, err := dirlock.Take(dir)
+	switch {
+	case errors.Is(err, dirlock.ErrTaken):
 		return nil, fmt.Errorf("--state-dir %s is in use by another broker; end it or choose another directory", dir)
+	case err != nil:
+		return nil, fmt.Errorf("--state-dir: %w", err)
 	}
 	return &FileStore{dir: dir, lock: lock}, nil
 }

@@ -168,7 +168,7 @@ func (n *Node) OwnStatus(keysTotal uint64) op.Status {
 	s := n.replica.Status()
 	x := op.NodeStatus{ID: s.NodeID, Endpoint: n.Endpoint(), Incarnation: n.cfg.Replica.Incarnation, DataID: s.DataID,
 		Up: true, InSync: s.InSync, Embedded: n.cfg.Replica.Embedded, Applied: s.Position.Index, Keys: s.Keys,
-		UsedMemory: s.UsedBytes, IDs: s.IDs, IDsAnswered: s.IDsAnswered, State: "live"}
+		UsedMemory: s.UsedBytes, IDs: s.IDs, IDsAnswered: s.IDsAnswered, State: "live", Software: n.cfg.Replica.Software, Protocol: int(n.replica.Version())}
 	switch {
 	case s.Loading:
 		x.State = "loading"

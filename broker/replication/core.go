@@ -270,6 +270,9 @@ func (c *Core) notActive() string {
 	if percent, any := c.loadingPercent(); any {
 		return fmt.Sprintf("%s (%d%% of the data on disk)", errLoading, percent)
 	}
+	if why := c.loadingDetail(); why != "" {
+		return errLoading + " (" + why + ")"
+	}
 	return errLoading
 }
 

@@ -2,6 +2,7 @@ package replication
 
 import (
 	"fmt"
+	"strings"
 
 	"brainer/internal/wire"
 )
@@ -44,10 +45,31 @@ func (c *Core) loadingPercent() (percent int, any bool) {
 	return int(float64(done) / float64(total) * 100), true
 }
 
-// loadingDetail says the same for people.
+// loadingDetail says for people what a broker that does not serve yet waits for.
 func (c *Core) loadingDetail() string {
-	if percent, any := c.loadingPercent(); any && c.state != active {
+	switch percent, any := c.loadingPercent(); {
+	case c.state == active:
+		return ""
+	case any:
 		return fmt.Sprintf("loading from disk: %d %%", percent)
+	case c.state == forming && len(c.bySession) == 0:
+		return "waits for a node"
+	}
+	if ids := c.absent(); len(ids) > 0 {
+		return "waits for " + strings.Join(ids, ", ")
 	}
 	return ""
+}
+
+// absent are the members of the last in-sync set that may still come, before it is recovered from.
+func (c *Core) absent() (ids []string) {
+	if c.state != recovering || c.base != nil {
+		return nil
+	}
+	for _, m := range c.view.Members {
+		if n := c.nodeByID(m.NodeID); m.outlives() && (n == nil || !n.connected() || !n.reported) {
+			ids = append(ids, m.NodeID)
+		}
+	}
+	return ids
 }

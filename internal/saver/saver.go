@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"brainer/internal/dirlock"
 	"brainer/internal/newfile"
 	"brainer/internal/op"
 	"brainer/internal/snapfile"
@@ -42,6 +43,7 @@ type Saver struct {
 	startedAt time.Time
 	asked     chan struct{}
 	ended     chan struct{} // closed when Run has returned
+	lock      *os.File      // of the directory, which Run lets go; nil without one
 
 	mu      sync.Mutex
 	status  op.Saving
@@ -65,7 +67,7 @@ var ErrNowhere = errors.New("ERR nothing keeps snapshots: start run_broker with 
 
 var errEnds = errors.New("ERR the server is going down")
 
-// New looks at the directory, makes it when it is not there, and removes what an earlier life has left unfinished.
+// New looks at the directory, makes it when it is not there, keeps other processes out of it, and removes what an earlier life has left unfinished.
 func New(cfg Config) (*Saver, error) {
 	s := &Saver{cfg: cfg, startedAt: time.Now(), asked: make(chan struct{}, 1), ended: make(chan struct{})}
 	s.status = op.Saving{Configured: cfg.Dir != "", EverySeconds: cfg.Every.Seconds(), OK: true}
@@ -75,6 +77,14 @@ func New(cfg Config) (*Saver, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
+	lock, err := dirlock.Take(cfg.Dir)
+	switch {
+	case errors.Is(err, dirlock.ErrTaken):
+		return nil, fmt.Errorf("%s is in use by another broker; end it or choose another directory", cfg.Dir)
+	case err != nil:
+		return nil, err
+	}
+	s.lock = lock
 	unfinished, err := s.files(suffix + newfile.Suffix)
 	if err != nil {
 		return nil, err
@@ -177,6 +187,9 @@ func (s *Saver) begin() {
 // Run saves until ctx ends.
 func (s *Saver) Run(ctx context.Context) error {
 	defer close(s.ended)
+	if s.lock != nil {
+		defer s.lock.Close()
+	}
 	for {
 		var due <-chan time.Time
 		if s.cfg.Every > 0 {

@@ -47,6 +47,13 @@ func (d *data) Close() {}
 
 func start(t *testing.T, cfg Config) *Saver {
 	t.Helper()
+	s, stop := startFor(t, cfg)
+	t.Cleanup(stop)
+	return s
+}
+
+func startFor(t *testing.T, cfg Config) (_ *Saver, stop func()) {
+	t.Helper()
 	cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	s, err := New(cfg)
 	if err != nil {
@@ -55,13 +62,12 @@ func start(t *testing.T, cfg Config) *Saver {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	return s, func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	})
-	return s
+	}
 }
 
 func save(t *testing.T, s *Saver) error {
@@ -98,14 +104,14 @@ func TestSoManyAreKept(t *testing.T) {
 		}
 	}
 	d := &data{keys: 3}
-	s := start(t, Config{Dir: dir, Keep: 2, Read: d.read})
+	s, stop := startFor(t, Config{Dir: dir, Keep: 2, Read: d.read})
 	for range 4 {
 		if err := save(t, s); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got := names(t, dir)
-	if len(got) != 3 || !strings.HasSuffix(got[0], "-3.snap") || !strings.HasSuffix(got[1], "-4.snap") || got[2] != "other file" {
+	if len(got) != 4 || !strings.HasSuffix(got[0], "-3.snap") || !strings.HasSuffix(got[1], "-4.snap") || got[2] != "lock" || got[3] != "other file" {
 		t.Errorf("%q", got)
 	}
 	st := s.Status()
@@ -114,13 +120,21 @@ func TestSoManyAreKept(t *testing.T) {
 	}
 	// An empty one drives no other out.
 	d.keys = 0
-	if err := save(t, s); err != nil || len(names(t, dir)) != 4 {
+	if err := save(t, s); err != nil || len(names(t, dir)) != 5 {
 		t.Errorf("%v, %q", err, names(t, dir))
 	}
-	// The next life knows of it.
+	// No second one at the same time; the next life knows of it.
+	if _, err := New(Config{Dir: dir, Log: slog.Default()}); err == nil || !strings.Contains(err.Error(), "in use by another broker") {
+		t.Errorf("two in one directory: %v", err)
+	}
+	stop()
 	next, err := New(Config{Dir: dir, Log: slog.Default()})
-	if err != nil || next.Status().LastIndex != 5 || !next.Status().OK {
-		t.Errorf("%+v, %v", next.Status(), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.lock.Close()
+	if next.Status().LastIndex != 5 || !next.Status().OK {
+		t.Errorf("%+v", next.Status())
 	}
 }
 
@@ -135,7 +149,7 @@ func TestFailureLeavesTheOldOne(t *testing.T) {
 	if err := save(t, s); err != d.err {
 		t.Errorf("%v", err)
 	}
-	if got := names(t, dir); len(got) != 1 || !strings.HasSuffix(got[0], "-1.snap") {
+	if got := names(t, dir); len(got) != 2 || !strings.HasSuffix(got[0], "-1.snap") {
 		t.Errorf("%q", got)
 	}
 	if st := s.Status(); st.OK || st.Failures != 1 || st.LastIndex != 1 {

@@ -156,7 +156,7 @@ func TestSaveReachesTheDisksOfNodes(t *testing.T) {
 	c.broker.terminate()
 	c.broker.exit()
 	dir := filepath.Join(c.dir, "snapshots")
-	c.startBroker("--snapshot-dir", dir)
+	c.startBroker("--embedded=false", "--snapshot-dir", dir)
 	c.awaitInSync(2)
 	ours = redistest.Dial(t, c.addr)
 	if reply := string(ours.Do("SAVE")); reply != "+OK\r\n" || len(snapshots(t, dir)) != 1 || !strings.Contains(c.nodePage("n2"), "brainer_disk_snapshots_total 1\n") {

@@ -108,6 +108,7 @@ func (c *Core) viewChanged() {
 			c.prepare(n)
 		}
 	}
+	base := c.base // that the record is of; whoever leaves the set below may have another one looked for
 	var out, in []*node
 	for _, n := range c.nodes {
 		was := n.member
@@ -142,7 +143,7 @@ func (c *Core) viewChanged() {
 		c.left(n)
 	}
 	switch {
-	case c.state == recovering && len(c.view.Members) > 0 && c.base != nil && c.view.eraOf(c.tail+1) == c.epoch:
+	case c.state == recovering && len(c.view.Members) > 0 && base != nil && c.base == base && c.view.eraOf(c.tail+1) == c.epoch:
 		c.beginEra()
 	case c.state == forming && len(c.view.Members) > 0:
 		c.beginEra()

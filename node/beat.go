@@ -113,6 +113,7 @@ func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 		m.BusyMs = uint32((now.UnixNano()-since)/1e6) + 1 // the disk is
 	}
 	d := s.deadlineMs.Load()
-	m.Reclaimable = s.dropped.Load() || d > 0 && d <= n.cfg.NowMs()
+	m.Behind = s.behind.Load()
+	m.Reclaimable = m.Behind || d > 0 && d <= n.cfg.NowMs()
 	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli(), Version: uint8(s.version.Load())})
 }

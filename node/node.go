@@ -90,7 +90,7 @@ type shared struct {
 	outside        atomic.Int64 // and besides
 	idsAnswered    atomic.Uint64
 	deadlineMs     atomic.Int64
-	dropped        atomic.Bool
+	behind         atomic.Bool
 	stepBeganNs    atomic.Int64  // 0: idle
 	heldSinceNs    atomic.Int64  // 0: nothing waits to be kept before it is told
 	snapshotKept   atomic.Uint64 // the last one that the broker wanted, and that is on disk
@@ -539,7 +539,7 @@ func (n *Node) publish() {
 	s.data.Store(n.replica.DataBytes())
 	s.idsAnswered.Store(b.IDsAnswered)
 	s.deadlineMs.Store(n.replica.NextDeadlineMs())
-	s.dropped.Store(n.replica.Dropped())
+	s.behind.Store(n.replica.Behind())
 	_, epoch := n.replica.Session()
 	s.epoch.Store(epoch)
 }

@@ -172,7 +172,7 @@ type Core struct {
 	ending       bool  // the view that is being stored is that of copies which all said goodbye
 	forced       bool  // an operator said that data of other histories may be dropped
 	noop         uint64
-	reclaimable  bool
+	reclaim      reclaim
 	lastOrderUs  int64
 	pendingReads int
 	loading      map[string]loading
@@ -512,6 +512,7 @@ func (c *Core) NodesAfar() bool {
 func (c *Core) Flush(nowUs int64) {
 	c.setNow(nowUs)
 	c.hedgeReads()
+	c.maybeOrderTick()
 	if c.pace.joining {
 		c.goOnJoining()
 	}
@@ -528,6 +529,9 @@ func (c *Core) Flush(nowUs int64) {
 func (c *Core) FlushAt() int64 {
 	at := c.hedgeAt()
 	if due := c.turnDueUs; due > 0 && (at == 0 || due < at) {
+		at = due
+	}
+	if due := c.tickAt(); due > 0 && (at == 0 || due < at) {
 		at = due
 	}
 	return at
@@ -566,7 +570,6 @@ func (c *Core) Tick(nowUs int64) {
 	c.tickRecovery()
 	c.askParked()
 	c.expireOps()
-	c.maybeOrderTick()
 	c.maybeStartJoins()
 	c.tickReaders()
 	c.maybeVerify()

@@ -589,9 +589,7 @@ func (c *Core) receiveBeat(peer string, h wire.Header, body []byte) {
 	}
 	n.memory.limit = m.LimitBytes
 	c.reportsMemory(n, m.MemoryBytes, m.Applied)
-	if m.Reclaimable && n.inSync() {
-		c.reclaimable = true
-	}
+	c.reclaims(n, &m)
 	if n.state == stateHello && c.epochOK {
 		c.prepare(n) // the first one may have been lost
 	}

@@ -190,14 +190,6 @@ func (c *Core) appendOwn(kind wire.EntryKind) uint64 {
 	return c.tail
 }
 
-// maybeOrderTick orders a TICK when a node has memory to give back and nothing else does it.
-func (c *Core) maybeOrderTick() {
-	if c.state == active && c.reclaimable && c.nowUs-c.lastOrderUs >= 100_000 && c.tail == c.safe {
-		c.reclaimable = false
-		c.appendOwn(wire.EntryTick)
-	}
-}
-
 // receiveDone takes a node's progress and replies.
 func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	if !n.streaming() {
@@ -350,6 +342,7 @@ func (c *Core) advance() {
 	}
 	from := c.safe + 1
 	c.safe = safe
+	c.tickSafe()
 	for i := max(from, c.pending.first); i <= safe; i++ {
 		r := c.pending.at(i)
 		if r == nil {

@@ -62,6 +62,7 @@ func (c *Core) resetOrder(index uint64) {
 	c.tail, c.safe = index, index
 	c.pending.reset(index + 1)
 	c.resetMemory()
+	c.reclaim = reclaim{}
 	c.window.reset(index + 1)
 	clear(c.keyLast)
 	c.floor = index

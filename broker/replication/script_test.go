@@ -492,7 +492,7 @@ func (p *player) header() wire.Header { return wire.Header{Epoch: p.promised, Se
 
 func (s *script) beat(p *player) {
 	p.beatUs = s.nowUs
-	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit, Reclaimable: p.drops > 0, Kept: p.kept}
+	m := wire.Beat{Applied: p.pos.Index, BusyMs: p.busyMs, MemoryBytes: p.takes, LimitBytes: p.limit, Reclaimable: p.drops > 0, Behind: p.drops > 1, Kept: p.kept}
 	s.core.Receive(s.nowUs, p.beatPeer(), m.Append(nil, p.header()))
 }
 

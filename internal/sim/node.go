@@ -55,7 +55,7 @@ type published struct {
 	applied, turn, epoch uint64
 	keys, used, memory   int64
 	deadlineMs           int64
-	dropped              bool
+	behind               bool
 }
 
 func newNodeHost(w *world, i int) *nodeHost {
@@ -314,7 +314,8 @@ func (n *nodeHost) sendBeat() {
 		m.BusyMs = uint32((now-n.busyFromUs)/1000) + 1
 	}
 	d := n.pub.deadlineMs
-	m.Reclaimable = n.pub.dropped || d > 0 && d <= now/1000
+	m.Behind = n.pub.behind
+	m.Reclaimable = m.Behind || d > 0 && d <= now/1000
 	frame := m.Append(nil, wire.Header{Epoch: n.pub.epoch, Session: n.session, TimeMs: now / 1000, Version: n.replica.Version()})
 	if n.beat.toBroker(frame) != nil {
 		n.endSession("the broker is gone", 1000)
@@ -443,7 +444,7 @@ func (n *nodeHost) work() {
 func (n *nodeHost) publish() {
 	b := n.replica.Beat(0)
 	_, epoch := n.replica.Session()
-	n.pub = published{applied: b.Applied, turn: b.Turn, epoch: epoch, deadlineMs: n.replica.NextDeadlineMs(), dropped: n.replica.Dropped(), memory: b.MemoryBytes}
+	n.pub = published{applied: b.Applied, turn: b.Turn, epoch: epoch, deadlineMs: n.replica.NextDeadlineMs(), behind: n.replica.Behind(), memory: b.MemoryBytes}
 }
 
 func turnNumber(frame []byte) uint64 {

@@ -183,6 +183,7 @@ type Beat struct {
 	Turn        uint64 // the last turn it has finished
 	BusyMs      uint32 // how long the entry or read that it executes has been running
 	Reclaimable bool   // there is memory that entries would free: keys past their deadline, or what was dropped
+	Behind      bool   // by the time of the last entry there is, too: an entry more was not enough
 	Keys        int64
 	UsedBytes   int64
 	IDs         int64  // outcomes that are kept for retries
@@ -212,7 +213,7 @@ func (m Beat) Append(b []byte, h Header) []byte {
 	b = putU64(b, m.Applied)
 	b = putU64(b, m.Turn)
 	b = putU32(b, m.BusyMs)
-	b = putBool(b, m.Reclaimable)
+	b = append(b, m.reclaimBits())
 	b = putU64(b, uint64(m.Keys))
 	b = putU64(b, uint64(m.UsedBytes))
 	b = putU64(b, uint64(m.IDs))
@@ -233,11 +234,26 @@ func (m Beat) Append(b []byte, h Header) []byte {
 	return Finish(b, h)
 }
 
+// reclaimBits: the version before has the first alone, and reads both as that.
+func (m *Beat) reclaimBits() (bits byte) {
+	if m.Reclaimable || m.Behind {
+		bits = 1
+	}
+	if m.Behind {
+		bits |= 2
+	}
+	return bits
+}
+
 // DecodeBeat takes the body of a frame of that version.
 func DecodeBeat(body []byte, version uint8) (m Beat, err error) {
 	r := reader{b: body}
-	m = Beat{Applied: r.u64(), Turn: r.u64(), BusyMs: r.u32(), Reclaimable: r.bool(), Keys: r.i64(),
-		UsedBytes: r.i64(), IDs: r.i64(), IDsAnswered: r.u64(), Tail: r.u64(), Safe: r.u64(), InSync: r.bool(), State: r.string()}
+	m = Beat{Applied: r.u64(), Turn: r.u64(), BusyMs: r.u32()}
+	bits := r.u8()
+	m.Reclaimable, m.Behind = bits != 0, bits&2 != 0
+	m.Keys = r.i64()
+	m.UsedBytes, m.IDs, m.IDsAnswered = r.i64(), r.i64(), r.u64()
+	m.Tail, m.Safe, m.InSync, m.State = r.u64(), r.u64(), r.bool(), r.string()
 	if version != VersionBefore {
 		m.MemoryBytes, m.LimitBytes = r.i64(), r.i64()
 		m.Counts = Counts{LFU: r.bool(), LogFactor: r.u32(), DecayMinutes: r.u32()}

@@ -104,6 +104,7 @@ type Replica struct {
 	checkAt   uint64 // the last checkpoint index
 	check     uint64 // the rolling digest there
 	lastMs    int64
+	entryMs   int64 // of the last entry that was applied
 
 	session   uint64
 	version   uint8 // of the protocol, in the session
@@ -370,7 +371,8 @@ func (r *Replica) Goodbye() {
 // Beat says where the copy stands, for a heartbeat.
 func (r *Replica) Beat(nowMs int64) wire.Beat {
 	next := r.NextDeadlineMs()
-	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: r.ks.Dropped() || next > 0 && next <= nowMs,
+	behind := r.Behind()
+	return wire.Beat{Applied: r.pos.Index, Turn: r.turn.finished, Reclaimable: behind || next > 0 && next <= nowMs, Behind: behind,
 		Keys: int64(r.ks.TotalKeys()), UsedBytes: r.usedBytes(),
 		IDs: int64(len(r.ids.byClient)), IDsAnswered: r.idsAnswered,
 		MemoryBytes: r.MemoryBytes(), LimitBytes: r.cfg.LimitBytes}
@@ -387,8 +389,11 @@ func (r *Replica) NextDeadlineMs() int64 {
 	return key
 }
 
-// Dropped says whether something was dropped whose memory entries have still to free.
-func (r *Replica) Dropped() bool { return r.ks.Dropped() }
+// Behind says whether more could be reclaimed by the time of the last entry than an entry reclaims.
+func (r *Replica) Behind() bool {
+	next := r.NextDeadlineMs()
+	return r.ks.Dropped() || next > 0 && next <= r.entryMs
+}
 
 // Session is the present session and the epoch that is promised.
 func (r *Replica) Session() (session, promised uint64) { return r.session, r.promised }
@@ -448,7 +453,7 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 			r.keepOutcome(e)
 		}
 	}
-	r.lastMs = max(r.lastMs, e.TimeMs)
+	r.lastMs, r.entryMs = max(r.lastMs, e.TimeMs), e.TimeMs
 	limit := r.cfg.ReclaimPerEntry
 	if e.Kind == wire.EntryTick {
 		limit = r.cfg.ReclaimPerTick

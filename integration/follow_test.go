@@ -121,6 +121,18 @@ func TestImportAsOfOneMoment(t *testing.T) {
 		t.Fatalf("--by psync: %q, exit code %d", out, code)
 	}
 	wantContents(t, "--by psync", contents(t, c.addr), contents(t, theirs))
+	// The source does not fork for what is refused.
+	if out, code := cli(t, c.brokerEndpoint(), "import", "redis://"+theirs, "--by", "psync"); code != 1 || out != "brainer-cli: there are keys already: --merge loads on top of them, --replace removes them before" {
+		t.Errorf("--by psync where keys are: %q, exit code %d", out, code)
+	}
+	slow := redistest.Start(t, "--repl-diskless-sync-delay", "3600")
+	waits := start(t, "interrupted", binary("brainer-cli"), c.brokerEndpoint(), "import", "redis://"+slow, "--follow", "--replace")
+	waits.awaitLog(`is asked for all keys as of one moment`)
+	waits.signal(syscall.SIGINT)
+	<-waits.exited
+	if !waits.logged(`^brainer-cli: interrupted; nothing was changed$`) {
+		t.Errorf("interrupted before anything came: %s", waits.output())
+	}
 
 	// What there is nothing of here is told.
 	r := redistest.Dial(t, theirs)

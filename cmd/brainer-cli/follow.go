@@ -41,12 +41,21 @@ func (c *cli) importByPsync(ctx context.Context, conn *client.Client, f *importF
 		w.lag = newLag(from)
 		defer w.lag.close()
 	}
-	err := w.run(ctx)
+	err := f.refuseKeys(ctx, conn) // before the source forks
+	if err == nil {
+		err = w.run(ctx)
+	}
 	in := &intake{keys: w.state.Keys, before: w.before, left: w.state.Left}
 	if ctx.Err() != nil && w.state.Offset >= 0 && f.follow {
 		return failure{fmt.Errorf("stopped at offset %d, %s behind; the same command goes on from there", w.state.Offset, formatBytes(w.lag.bytes))}
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil && !w.begun:
+		return failure{errors.New("interrupted; nothing was changed")}
+	case ctx.Err() != nil:
+		return c.importFailed(errors.New("interrupted"), true, in)
+	default:
 		return c.importFailed(from.failed(err), w.begun, in)
 	}
 	if err := endImport(ctx, conn); err != nil {
@@ -167,7 +176,7 @@ func (w *follower) lost(err error) error {
 
 // load takes all keys as of one moment.
 func (w *follower) load(ctx context.Context, link *psync.Link) error {
-	fmt.Fprintf(w.cli.err, "brainer-cli: %s is asked for all keys as of one moment\n", w.from.name)
+	fmt.Fprintf(w.cli.err, "brainer-cli: %s is asked for all keys as of one moment (it may wait for repl-diskless-sync-delay first, 5 s by default)\n", w.from.name)
 	file, err := link.Full()
 	if err != nil {
 		return w.lost(err)

@@ -92,6 +92,18 @@ func loadImportState(ctx context.Context, conn *client.Client) (*importState, er
 	return &s, nil
 }
 
+// refuseKeys tells when there are keys that no flag says anything of.
+func (f *importFlags) refuseKeys(ctx context.Context, conn *client.Client) error {
+	if f.onto.merge || f.onto.replace {
+		return nil
+	}
+	state, err := loadImportState(ctx, conn)
+	if state != nil || err != nil { // beginImport sees to it
+		return nil
+	}
+	return f.onto.prepare(ctx, conn)
+}
+
 // beginImport prepares the target and returns where to begin: at the beginning, or, if goesOn allows it, where an import of the
 // same source and run has been interrupted.
 func (f *importFlags) beginImport(ctx context.Context, conn *client.Client, source, run string, goesOn bool) (*importState, error) {

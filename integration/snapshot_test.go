@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -200,4 +201,44 @@ func TestSnapshotOutlivesItsDonor(t *testing.T) {
 		t.Fatalf("load: %q", out)
 	}
 	wantContents(t, "after the donor's death", contents(t, c.addr), want)
+}
+
+// A field and a string that are longer than what a ZeroMQ client may have under way: they are read, loaded, and come to a joiner and to its disk.
+func TestLongFieldsTravel(t *testing.T) {
+	from, to := startAlone(t), startAlone(t)
+	field, value := strings.Repeat("f", 20<<20), strings.Repeat("s", 9<<20)
+	for i := range 2000 { // pieces before and behind it
+		from.do("SET", fmt.Sprint("key:", i), strings.Repeat("x", 1000))
+	}
+	from.do("HSET", "hash", "long", field, "short", "x")
+	from.do("SET", "string", value)
+	file := filepath.Join(t.TempDir(), "snap")
+	if out, code := cli(t, from.brokerEndpoint(), "snapshot", "save", file); code != 0 {
+		t.Fatalf("save: %q", out)
+	}
+	if out, code := cli(t, to.brokerEndpoint(), "snapshot", "load", file); code != 0 {
+		t.Fatalf("load: %q", out)
+	}
+	check := func(what string, c *cluster) {
+		t.Helper()
+		if c.do("DBSIZE") != int64(2002) || c.do("HGET", "hash", "long") != field || c.do("HGET", "hash", "short") != "x" || c.do("GET", "string") != value {
+			t.Errorf("%s: not all is there", what)
+		}
+	}
+	check("loaded", to)
+	to.startDiskNode("n1", "everysec")
+	to.awaitInSync(2)
+	if out, code := cli(t, to.brokerEndpoint(), "verify"); code != 0 {
+		t.Errorf("verify: %q", out)
+	}
+	to.do("BGSAVE")
+	to.nodes["n1"].kill()
+	to.nodes["n1"].exit()
+	to.awaitStatus("it is gone", func(s op.Status) bool { return !nodeOf(s, "n1").Up })
+	to.startDiskNode("n1", "everysec")
+	to.awaitInSync(2)
+	if out, code := cli(t, to.brokerEndpoint(), "verify"); code != 0 {
+		t.Errorf("verify after a restart: %q", out)
+	}
+	check("at the end", to)
 }

@@ -6,12 +6,16 @@ import (
 	"brainer/resp"
 )
 
-// pipeBytes is what a Pipe sends in one piece, and pipeAhead how many pieces may wait for their replies: a broker takes
-// no more than 8 MiB that it has not answered.
+// pipeBytes is what a Pipe sends in one piece, unless a command is longer, and pipeAhead how many pieces may wait for their replies. A broker
+// takes no more than 8 MiB that it has not read, or one longer piece alone: so what waits stays below that.
 const (
-	pipeBytes = 256 << 10
-	pipeAhead = 4
+	pipeBytes    = 256 << 10
+	pipeAhead    = 4
+	pipeBytesMax = 4 << 20
 )
+
+// piece is what has been sent and not answered.
+type piece struct{ commands, bytes int }
 
 // Pipe sends commands one behind the other without waiting for each one's reply. Until Close the connection is its own.
 type Pipe struct {
@@ -20,8 +24,9 @@ type Pipe struct {
 	onReply func(number int64, reply resp.Reply) error
 
 	buffer []byte
-	count  int   // commands in it
-	ahead  []int // commands in the pieces that have been sent and not answered
+	count  int // commands in it
+	ahead  []piece
+	bytes  int   // in these
 	number int64 // of the next reply
 }
 
@@ -54,22 +59,37 @@ func (p *Pipe) Flush(ctx context.Context) error { return p.flush(ctx, 0) }
 
 func (p *Pipe) flush(ctx context.Context, aheadMax int) error {
 	if p.count > 0 {
+		for len(p.ahead) > 0 && p.bytes+len(p.buffer) > pipeBytesMax {
+			if err := p.replies(ctx); err != nil {
+				return err
+			}
+		}
 		if err := p.send(ctx); err != nil {
 			p.c.disconnect()
 			return p.c.failed(ctx, err, true)
 		}
-		p.ahead = append(p.ahead, p.count)
+		p.ahead = append(p.ahead, piece{p.count, len(p.buffer)})
+		p.bytes += len(p.buffer)
 		p.buffer, p.count = p.buffer[:0], 0
 	}
 	for len(p.ahead) > aheadMax {
-		for range p.ahead[0] {
-			if err := p.reply(ctx); err != nil {
-				p.c.disconnect() // replies to what else was sent may come
-				return err
-			}
+		if err := p.replies(ctx); err != nil {
+			return err
 		}
-		p.ahead = p.ahead[1:]
 	}
+	return nil
+}
+
+// replies waits for those to the oldest piece.
+func (p *Pipe) replies(ctx context.Context) error {
+	for range p.ahead[0].commands {
+		if err := p.reply(ctx); err != nil {
+			p.c.disconnect() // replies to what else was sent may come
+			return err
+		}
+	}
+	p.bytes -= p.ahead[0].bytes
+	p.ahead = p.ahead[1:]
 	return nil
 }
 

@@ -77,7 +77,7 @@ var binaries = []string{"run_broker", "run_node", "brainer-cli"}
 var binDir string
 
 var built = sync.OnceValue(func() error {
-	cmd := exec.Command("go", "build", "-o", binDir+"/", "./cmd/run_broker", "./cmd/run_node", "./cmd/brainer-cli")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", binDir+"/", "./cmd/run_broker", "./cmd/run_node", "./cmd/brainer-cli")
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)

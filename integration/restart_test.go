@@ -238,7 +238,7 @@ func TestWrongUseOfADataDirectoryIsOneLine(t *testing.T) {
 	out, code = node("n2", c.dataDir("n1"))
 	expect("another node's directory", `copy of node "n1", and this is "n2"`, out, code)
 	out, code = node("n1", "/proc/nothing")
-	expect("no directory", "--data-dir: /proc/nothing", out, code)
+	expect("no directory", "--data-dir: /proc/nothing cannot be made", out, code)
 	out, code = node("n1", c.dir)
 	expect("a directory of something else", "holds nothing of a node's", out, code)
 	out, code = node("n1", c.dataDir("n1"), "--fsync", "never")

@@ -39,7 +39,7 @@ func appendFileHead(b []byte, magic string, number uint64) []byte {
 }
 
 var (
-	errForeign = errors.New("is no file of a node's storage")
+	errForeign = errors.New("is no file of a node's storage: move it away")
 	errTorn    = errors.New("its beginning is damaged")
 )
 

@@ -41,6 +41,9 @@ type dir struct {
 // Dir returns the directory at path, which is made if need be.
 func Dir(path string) (FS, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+			return nil, plain(path+" cannot be made", err)
+		}
 		return nil, plain(path, err)
 	}
 	info, err := os.Stat(path)

@@ -75,7 +75,13 @@ type damage struct {
 	why    string
 }
 
+// missing is a damage's why when there is no such file, although there are later ones.
+const missing = " is missing"
+
 func (e damage) Error() string {
+	if e.why == missing {
+		return e.name + missing
+	}
 	return fmt.Sprintf("%s is damaged at byte %d: %s", e.name, e.offset, e.why)
 }
 
@@ -120,7 +126,7 @@ func (l *loading) logs(segments []uint64) ([]uint64, error) {
 	expect := max(l.d.base, 1)
 	for i, n := range segments {
 		if n != expect {
-			return l.maybeRepair(damage{fileName(expect, logSuffix), 0, "it is missing"}, segments, i)
+			return l.maybeRepair(damage{fileName(expect, logSuffix), 0, missing}, segments, i)
 		}
 		expect++
 		name := fileName(n, logSuffix)
@@ -219,7 +225,7 @@ func unreadable(name string, err error) error { return fmt.Errorf("read %s: %w",
 // was written when this place had been synced makes it damage.
 func (l *loading) unlessTorn(name string, r io.Reader, at int64, number uint32, snapshot bool) error {
 	if snapshot {
-		return damage{name, at, "a snapshot is durable before it has its name"}
+		return damage{name, at, "something else was written there, or its end is missing"}
 	}
 	rest, err := io.ReadAll(r)
 	if err != nil {

@@ -108,12 +108,12 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.Int64Var(&o.protoMaxBulkLen, "proto-max-bulk-len", 512<<20, "`bytes` of one argument at most")
 	f.Int64Var(&o.queryBufferMax, "client-query-buffer-limit", 1<<30, "`bytes` of one command at most")
 	f.Int64Var(&o.maxInflight, "max-inflight", 64<<20, "`bytes` of requests under way at most; beyond it clients wait")
-	f.Int64Var(&o.windowBytes, "window-bytes", d.WindowBytesMax, "`bytes` of the log window, from which a node that was away catches up")
+	f.Int64Var(&o.windowBytes, "window-bytes", byLimit, "`bytes` of the log window, from which a node that was away catches up; -1: 256 MB, or a quarter of --maxmemory where that is less, but 16 MB at least")
 	f.DurationVar(&o.window, "window", ms(d.WindowMs), "how long entries stay in the log window; 0: no limit")
 	f.DurationVar(&o.suspectAfter, "suspect-after", ms(d.SuspectMs), "a node silent for so long gets no reads")
 	f.StringVar(&o.maxMemory, "maxmemory", "0", "`bytes` (1gb, 75% of what the container may take) of each node's data at which keys are evicted or writes refused; a node's own limit counts if it is smaller; 0: none")
 	f.StringVar(&o.memoryPolicy, "maxmemory-policy", eviction.Default.Policy.String(), "what happens at the limit: "+strings.Join(eviction.Names(), ", "))
-	f.Int64Var(&o.nearCache, "near-cache", d.NearBytes, "`bytes` of replies to reads that the broker keeps, to answer them again without a node until their keys change; 0: none")
+	f.Int64Var(&o.nearCache, "near-cache", byLimit, "`bytes` of replies to reads that the broker keeps, to answer them again without a node until their keys change; 0: none; -1: 64 MB, or a 16th of --maxmemory where that is less, but 1 MB at least")
 	f.Int64Var(&o.hotReads, "hot-reads", d.HotReads, "reads a second from which on those of a key go to all in-sync nodes in turn, unless the near cache answers them; 0: never")
 	f.StringVar(&o.hedgeReads, "hedge-reads", "off", "`pN`: a read that takes longer than N % of the recent ones is asked of a second node, too (one in 20 at most); off: none is")
 	f.DurationVar(&o.verifyEvery, "verify-every", ms(d.VerifyEveryMs), "compare what the nodes hold, range by range, once in so long; 0: only when brainer-cli verify asks for it")
@@ -144,6 +144,27 @@ func defaultStateDir() string {
 	return filepath.Join(os.TempDir(), "brainer-state")
 }
 
+// byLimit is what a flag says when the broker's own memory is to follow the limit of its nodes.
+const byLimit = -1
+
+// besides is what the broker takes for one purpose: what the flag says, or as much as usual, with a limit its share but a
+// least amount.
+func besides(flag, usual, share, least int64) int64 {
+	switch {
+	case flag != byLimit:
+		return flag
+	case share > 0:
+		return min(usual, max(share, least))
+	}
+	return usual
+}
+
+// heapBytes is what the broker's own heap needs under load: window and near cache, requests under way and as much for
+// replies, and room for what Go's collector has not come to yet.
+func (o *options) heapBytes(c *replication.Config) int64 {
+	return (c.WindowBytesMax+c.NearBytes)*3/2 + 2*o.maxInflight
+}
+
 // core turns the flags into the core's settings.
 func (o *options) core() (replication.Config, error) {
 	c := replication.DefaultConfig()
@@ -156,7 +177,12 @@ func (o *options) core() (replication.Config, error) {
 		return c, fmt.Errorf("--min-in-sync %d: at least 1", o.minInSync)
 	}
 	c.MinInSync = o.minInSync
-	c.WindowBytesMax, c.WindowMs = o.windowBytes, o.window.Milliseconds()
+	if c.Memory.LimitBytes, err = daemon.MemoryLimit(o.maxMemory); err != nil {
+		return c, err
+	}
+	c.WindowBytesMax = besides(o.windowBytes, c.WindowBytesMax, c.Memory.LimitBytes/4, 16<<20)
+	c.NearBytes = besides(o.nearCache, c.NearBytes, c.Memory.LimitBytes/16, 1<<20)
+	c.WindowMs = o.window.Milliseconds()
 	c.SuspectMs, c.DeadMs = o.suspectAfter.Milliseconds(), o.deadAfter.Milliseconds()
 	if c.VerifyEveryMs = o.verifyEvery.Milliseconds(); c.VerifyEveryMs < 0 || o.verifyEvery > 0 && c.VerifyEveryMs < 1000 {
 		return c, fmt.Errorf("--verify-every %s: at least 1s, or 0", o.verifyEvery)
@@ -181,14 +207,11 @@ func (o *options) core() (replication.Config, error) {
 	if c.IDKeepMs = o.idKeep.Milliseconds(); c.IDKeepMs <= c.WriteTimeoutMs {
 		return c, fmt.Errorf("--id-keep %s: longer than --ack-timeout %s", o.idKeep, o.ackTimeout)
 	}
-	if c.NearBytes = o.nearCache; c.NearBytes < 0 || c.NearBytes > 0 && c.NearBytes < 64<<10 {
+	if c.NearBytes < 0 || c.NearBytes > 0 && c.NearBytes < 64<<10 {
 		return c, fmt.Errorf("--near-cache %d: at least %d, or 0", c.NearBytes, 64<<10)
 	}
 	if c.HotReads = o.hotReads; c.HotReads < 0 {
 		return c, fmt.Errorf("--hot-reads %d: at least 0", c.HotReads)
-	}
-	if c.Memory.LimitBytes, err = daemon.MemoryLimit(o.maxMemory); err != nil {
-		return c, err
 	}
 	if c.Memory.Policy, err = eviction.ParsePolicy(o.memoryPolicy); err != nil {
 		return c, fmt.Errorf("--maxmemory-policy %s: %w", o.memoryPolicy, err)

@@ -22,6 +22,7 @@ import (
 	"brainer/internal/link/zmq"
 	"brainer/internal/link/zmtp"
 	"brainer/internal/op"
+	"brainer/internal/process"
 	"brainer/metrics"
 	"brainer/node"
 	"brainer/node/replica"
@@ -37,6 +38,9 @@ func run(o *options) error {
 	core, err := o.core()
 	if err != nil {
 		return err
+	}
+	if core.Memory.LimitBytes > 0 {
+		process.LimitHeapTo(o.heapBytes(&core))
 	}
 	keys, err := o.links.Config(log)
 	if err != nil {

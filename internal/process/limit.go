@@ -63,11 +63,15 @@ const (
 // LimitHeap has Go's collector keep its heap small in a process whose data lies outside of it, unless the environment
 // says what it is to do (GOMEMLIMIT, GOGC).
 func LimitHeap(limitBytes int64) {
-	if limitBytes <= 0 {
-		return
+	if limitBytes > 0 {
+		LimitHeapTo(max(limitBytes/heapShare, heapLeast))
 	}
+}
+
+// LimitHeapTo is LimitHeap for a heap that may take so much.
+func LimitHeapTo(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(max(limitBytes/heapShare, heapLeast))
+		debug.SetMemoryLimit(bytes)
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)

@@ -74,7 +74,7 @@ func (b *Broker) send(f replication.Frame) {
 	b.sent = true
 	since := 0
 	if len(f.Body) > 0 { // a fragment
-		b.sendFailed(f.Peer, b.router.SendJoined(f.Peer, f.Bytes, f.Body))
+		b.sendFailed(f.Peer, b.router.SendLasting(f.Peer, f.Bytes, f.Body))
 		return
 	}
 	b.sendFailed(f.Peer, wire.Split(f.Bytes, nil, wire.FrameBytesMax, func(head, body []byte) error {

@@ -146,7 +146,7 @@ func (c *Core) relayChunk(donor *node, m wire.Chunk) {
 		return
 	}
 	h.Type, h.Seq = wire.TChunk, uint64(m.Number)
-	c.sendLong(n, h, [][]byte{m.AppendHead(nil, len(m.Records)), m.Records})
+	c.sendLong(n, h, []wire.Piece{{Bytes: m.AppendHead(nil, len(m.Records))}, {Bytes: m.Records}})
 }
 
 // relayCredit lets the donor go on, as fast as joins may.

@@ -21,7 +21,7 @@ const fragmentsMax = 32
 
 // sendLong sends n a message in fragments, as fast as it receives them. The pieces stay as they are
 // until the message is gone.
-func (c *Core) sendLong(n *node, h wire.Header, pieces [][]byte) {
+func (c *Core) sendLong(n *node, h wire.Header, pieces []wire.Piece) {
 	n.long = append(n.long, &long{typ: h.Type, seq: h.Seq, cut: wire.Cut(h, c.cfg.FragmentBytes, pieces...)})
 	c.sendFragments(n)
 }

@@ -29,13 +29,20 @@ func takeFragments(t *testing.T, c *Core, a *wire.Assembler) (whole [][]byte, fr
 	return whole, frames
 }
 
+func pieces(of ...[]byte) (p []wire.Piece) {
+	for _, b := range of {
+		p = append(p, wire.Piece{Bytes: b})
+	}
+	return p
+}
+
 func TestALongMessageGoesOutAsItIsReceived(t *testing.T) {
 	c := &Core{cfg: Config{FragmentBytes: wire.HeaderBytes + 10}}
 	n := &node{peer: "p"}
 	var a wire.Assembler
 	turn, chunk := bytes.Repeat([]byte("turn"), 250), bytes.Repeat([]byte("chunk"), 30)
-	c.sendLong(n, wire.Header{Type: wire.TTurn, Seq: 7}, [][]byte{turn[:5], turn[5:700], nil, turn[700:]})
-	c.sendLong(n, wire.Header{Type: wire.TChunk, Seq: 1}, [][]byte{chunk[:100], chunk[100:]})
+	c.sendLong(n, wire.Header{Type: wire.TTurn, Seq: 7}, pieces(turn[:5], turn[5:700], nil, turn[700:]))
+	c.sendLong(n, wire.Header{Type: wire.TChunk, Seq: 1}, pieces(chunk[:100], chunk[100:]))
 	var whole [][]byte
 	frames, received := 0, 0
 	for len(whole) == 0 {
@@ -65,9 +72,9 @@ func TestADroppedMessageLetsTheNextOneGo(t *testing.T) {
 	c := &Core{cfg: Config{FragmentBytes: wire.HeaderBytes + 10}}
 	n := &node{peer: "p"}
 	var a wire.Assembler
-	c.sendLong(n, wire.Header{Type: wire.TTurn, Seq: 1}, [][]byte{make([]byte, 1000)})
+	c.sendLong(n, wire.Header{Type: wire.TTurn, Seq: 1}, pieces(make([]byte, 1000)))
 	n.dropLong(wire.TTurn)
-	c.sendLong(n, wire.Header{Type: wire.TTurn, Seq: 2}, [][]byte{[]byte("the same, and more")})
+	c.sendLong(n, wire.Header{Type: wire.TTurn, Seq: 2}, pieces([]byte("the same, and more")))
 	if whole, _ := takeFragments(t, c, &a); len(whole) != 1 || string(whole[0]) != "the same, and more" {
 		t.Errorf("%q", whole)
 	}

@@ -166,7 +166,7 @@ func (w *window) bytesBetween(from, to uint64) (sum int64) {
 	}
 	c := &w.chunks[begin]
 	sum -= int64(c.offs[first-c.first])
-	if c = &w.chunks[end]; c.tail == nil {
+	if c = &w.chunks[end]; c.tail.Bytes == nil {
 		sum -= int64(len(c.buf)) - int64(c.end(int(last-c.first)))
 	}
 	return sum

@@ -75,14 +75,14 @@ func (c *Core) maybeSendTurn(n *node) bool {
 			return false
 		}
 		n.sent += uint64(count)
-		budget -= len(encoded) + len(tail)
-		b = wire.AppendEntriesHead(b, count, len(encoded)+len(tail))
+		budget -= len(encoded) + len(tail.Bytes)
+		b = wire.AppendEntriesHead(b, count, len(encoded)+len(tail.Bytes))
 		if count == 1 && len(encoded) >= c.cfg.FragmentBytes {
-			views = append(views, view{len(b), encoded})
+			views = append(views, view{len(b), wire.Piece{Bytes: encoded}})
 			continue
 		}
 		b = append(b, encoded...)
-		if len(tail) > 0 {
+		if len(tail.Bytes) > 0 {
 			views = append(views, view{len(b), tail})
 		}
 	}
@@ -102,7 +102,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	h.Seq = n.turn
 	bytes := len(b)
 	for _, v := range views {
-		bytes += len(v.b)
+		bytes += len(v.piece.Bytes)
 	}
 	if n.catchesUp() {
 		c.joinSent(n, int64(bytes))
@@ -127,19 +127,19 @@ func (c *Core) maybeSendTurn(n *node) bool {
 
 // view is bytes of the log window that a turn carries without a copy, behind the first at bytes of it.
 type view struct {
-	at int
-	b  []byte
+	at    int
+	piece wire.Piece
 }
 
 // interleave returns a turn's body in pieces.
-func interleave(b []byte, views []view) (pieces [][]byte) {
+func interleave(b []byte, views []view) (pieces []wire.Piece) {
 	from := 0
 	for _, v := range views {
 		at := v.at - wire.HeaderBytes
-		pieces = append(pieces, b[from:at], v.b)
+		pieces = append(pieces, wire.Piece{Bytes: b[from:at]}, v.piece)
 		from = at
 	}
-	return append(pieces, b[from:])
+	return append(pieces, wire.Piece{Bytes: b[from:]})
 }
 
 // lostFromWindow: what n needs next is not there any more; it has to start over.
@@ -162,10 +162,8 @@ func (c *Core) resend(n *node, from uint64, why string) {
 	n.sent = from
 	n.flight, n.memory.asked = n.flight[:0], false
 	n.turn++ // the next takes the place of all before, whether they are lost or not
-	if len(n.long) > 0 {
-		n.dropLong(wire.TTurn)
-		n.buf = nil // a part of it may still wait to be sent
-	}
+	n.dropLong(wire.TTurn)
+	n.buf = nil // a part of it may still wait to be written
 	if n.resends < 8 {
 		n.resends++
 	}

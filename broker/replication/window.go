@@ -1,6 +1,10 @@
 package replication
 
-import "slices"
+import (
+	"slices"
+
+	"brainer/internal/wire"
+)
 
 // window is the log window: recent entries, encoded as they travel, kept so that a node that missed
 // some can be sent them again. It is cut into chunks; the oldest go first.
@@ -17,12 +21,12 @@ type window struct {
 type chunk struct {
 	first  uint64
 	buf    []byte
-	offs   []uint32 // where each entry begins in buf
-	tail   []byte   // the rest of its only entry, which was not copied
-	lastMs int64    // time of its last entry
+	offs   []uint32   // where each entry begins in buf
+	tail   wire.Piece // the rest of its only entry, which was not copied
+	lastMs int64      // time of its last entry
 }
 
-func (c *chunk) bytes() int { return len(c.buf) + len(c.tail) }
+func (c *chunk) bytes() int { return len(c.buf) + len(c.tail.Bytes) }
 
 // reset empties the window; the next entry is index next.
 func (w *window) reset(next uint64) {
@@ -33,7 +37,7 @@ func (w *window) reset(next uint64) {
 // back.
 func (w *window) begin(size int) []byte {
 	n := len(w.chunks)
-	if n == 0 || w.chunks[n-1].tail != nil || len(w.chunks[n-1].buf)+size > cap(w.chunks[n-1].buf) {
+	if n == 0 || w.chunks[n-1].tail.Bytes != nil || len(w.chunks[n-1].buf)+size > cap(w.chunks[n-1].buf) {
 		w.chunks = append(w.chunks, w.newChunk(size))
 		n++
 	}
@@ -57,7 +61,7 @@ func (w *window) newChunk(size int) chunk {
 
 // put adds an entry whose body lasts: it is kept as it is.
 func (w *window) put(head, body []byte, timeMs int64) {
-	w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: head, offs: []uint32{0}, tail: body, lastMs: timeMs})
+	w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: head, offs: []uint32{0}, tail: wire.Piece{Bytes: body, Sums: new(wire.Sums)}, lastMs: timeMs})
 	w.bytes += int64(len(head) + len(body))
 	w.last++
 }
@@ -72,10 +76,10 @@ func (w *window) end(buf []byte, timeMs int64) {
 
 // run returns as many entries from index on as lie together and fit into maxBytes (at least one),
 // none beyond upTo. They are encoded, and tail behind it.
-func (w *window) run(index, upTo uint64, maxBytes int) (count int, encoded, tail []byte) {
+func (w *window) run(index, upTo uint64, maxBytes int) (count int, encoded []byte, tail wire.Piece) {
 	c := w.find(index)
 	if c == nil {
-		return 0, nil, nil
+		return 0, nil, wire.Piece{}
 	}
 	i := int(index - c.first)
 	begin := c.offs[i]

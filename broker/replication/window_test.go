@@ -27,8 +27,8 @@ func TestWindowKeepsWhatItIsGiven(t *testing.T) {
 			for k := range uint64(count) {
 				all = append(all, want[from+k]...)
 			}
-			if count == 0 || string(encoded)+string(tail) != string(all) {
-				t.Fatalf("after %d: entries from %d on are %q and %q, want %q", i, from, encoded, tail, all)
+			if count == 0 || string(encoded)+string(tail.Bytes) != string(all) {
+				t.Fatalf("after %d: entries from %d on are %q and %q, want %q", i, from, encoded, tail.Bytes, all)
 			}
 			from += uint64(count)
 		}

@@ -49,6 +49,9 @@ type Router interface {
 	Send(peer string, body []byte) error
 	// SendJoined is Send of one message that is given in two parts.
 	SendJoined(peer string, head, body []byte) error
+	// SendLasting is SendJoined of a body that is not changed as long as the peer wants it: it may be kept until it is
+	// written. When the connection is of no use any more, it does not matter what is written of it.
+	SendLasting(peer string, head, body []byte) error
 	// Ready is signalled (capacity 1) when Recv may have something. The owner takes all there is,
 	// until Recv says ErrAgain, and calls Ready anew for each wait: the call looks whether a Send
 	// in between has taken a wake-up in. A signal may come for nothing.

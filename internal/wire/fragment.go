@@ -4,22 +4,45 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"strings"
+	"unsafe"
 )
+
+// Piece is bytes of a long message. Several messages may carry the same ones.
+type Piece struct {
+	Bytes []byte
+	Sums  *Sums // may be nil
+}
+
+// Sums are the checksums of a piece's frames, kept so that they are summed once for all messages that carry it.
+type Sums struct{ of []uint32 }
+
+// sum is the checksum of frame i, which is body.
+func (s *Sums) sum(i int, body []byte) uint32 {
+	if s == nil {
+		return crc32.Update(0, castagnoli, body)
+	}
+	for len(s.of) <= i { // they are asked for in order
+		s.of = append(s.of, crc32.Update(0, castagnoli, body))
+	}
+	return s.of[i]
+}
 
 // Cutter cuts a long message into frames. The body is given in pieces, which are not copied; a frame
 // carries bytes of one piece.
 type Cutter struct {
 	h      Header
-	pieces [][]byte
+	pieces []Piece
+	at     int // frames that were taken of the first piece
 	frame  int // bytes of a frame at most
 }
 
 // Cut begins with a message whose body is the pieces, one behind the other. They must stay as they
 // are until the last frame was taken.
-func Cut(h Header, frameBytesMax int, pieces ...[]byte) Cutter {
+func Cut(h Header, frameBytesMax int, pieces ...Piece) Cutter {
 	whole := 0
 	for _, p := range pieces {
-		whole += len(p)
+		whole += len(p.Bytes)
 	}
 	h.whole, h.part, h.flags = uint32(whole), 0, 0
 	return Cutter{h: h, pieces: pieces, frame: frameBytesMax}
@@ -33,14 +56,17 @@ func (c *Cutter) Part() int { return int(c.h.part) }
 
 // Next appends the next frame's header to head and returns it, and the body that belongs behind it.
 func (c *Cutter) Next(head []byte) (frame, body []byte) {
-	for len(c.pieces[0]) == 0 && len(c.pieces) > 1 {
+	for len(c.pieces[0].Bytes) == 0 && len(c.pieces) > 1 {
 		c.pieces = c.pieces[1:]
 	}
-	n := min(len(c.pieces[0]), c.frame-HeaderBytes)
-	body = c.pieces[0][:n:n]
-	c.pieces[0] = c.pieces[0][n:]
-	for len(c.pieces) > 0 && len(c.pieces[0]) == 0 {
-		c.pieces = c.pieces[1:]
+	p := &c.pieces[0]
+	n := min(len(p.Bytes), c.frame-HeaderBytes)
+	body = p.Bytes[:n:n]
+	sum := p.Sums.sum(c.at, body)
+	p.Bytes = p.Bytes[n:]
+	c.at++
+	for len(c.pieces) > 0 && len(c.pieces[0].Bytes) == 0 {
+		c.pieces, c.at = c.pieces[1:], 0
 	}
 	c.h.flags &^= flagMore
 	if c.More() {
@@ -48,7 +74,7 @@ func (c *Cutter) Next(head []byte) (frame, body []byte) {
 	}
 	at := len(head)
 	head = Begin(head)
-	putHeader(head[at:], c.h, n, crc32.Update(0, castagnoli, body))
+	putHeader(head[at:], c.h, n, sum)
 	c.h.part++
 	return head, body
 }
@@ -59,7 +85,12 @@ func Split(m []byte, more [][]byte, frameBytesMax int, emit func(head, body []by
 	if len(more) == 0 && len(m) <= frameBytesMax {
 		return emit(m, nil)
 	}
-	c := Cut(header(m), min(frameBytesMax, FragmentBytes), append([][]byte{m[HeaderBytes:]}, more...)...)
+	pieces := make([]Piece, 1, 1+len(more))
+	pieces[0].Bytes = m[HeaderBytes:]
+	for _, b := range more {
+		pieces = append(pieces, Piece{Bytes: b})
+	}
+	c := Cut(header(m), min(frameBytesMax, FragmentBytes), pieces...)
 	var buf [HeaderBytes]byte
 	for c.More() {
 		if err := emit(c.Next(buf[:0])); err != nil {
@@ -79,7 +110,7 @@ func Join(m []byte, more ...[]byte) []byte {
 type Assembler struct {
 	open  bool // a message has begun
 	head  Header
-	whole []byte
+	whole strings.Builder // memory that is not cleared first
 	next  uint16
 }
 
@@ -87,7 +118,7 @@ type Assembler struct {
 // a sixteenth must have arrived.
 const trustBytes = 64 << 20
 
-// Add takes a decoded frame and returns the message that it completes: a fragment is copied, the body of
+// Add takes a decoded frame and returns the message that it completes, which is not to be changed: a fragment is copied, the body of
 // a message in one frame is returned as it is, and may pass between the fragments of another type.
 func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 	more := h.flags&flagMore != 0
@@ -107,22 +138,21 @@ func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 		*a = Assembler{} // the rest of a message whose beginning is missing
 		return h, nil, false, nil
 	}
-	size := len(a.whole) + len(body)
+	size := a.whole.Len() + len(body)
 	if size > int(h.whole) || !more && size < int(h.whole) || a.next > 0 && h.whole != a.head.whole {
 		*a = Assembler{}
 		return h, nil, false, ErrCorrupt
 	}
 	a.head, a.next = h, h.part+1
-	if size > cap(a.whole) {
-		grown := make([]byte, 0, min(int(h.whole), max(trustBytes, 16*size)))
-		a.whole = append(grown, a.whole...)
+	if has := a.whole.Cap(); size > has {
+		a.whole.Grow(max(min(int(h.whole), max(trustBytes, 16*size))-2*has, len(body)))
 	}
-	a.whole = append(a.whole, body...)
+	a.whole.Write(body)
 	if more {
 		return h, nil, false, nil
 	}
-	whole := a.whole
+	whole := a.whole.String()
 	*a = Assembler{}
 	h.flags, h.part, h.whole = 0, 0, 0
-	return h, whole, true, nil
+	return h, unsafe.Slice(unsafe.StringData(whole), len(whole)), true, nil
 }

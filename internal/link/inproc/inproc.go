@@ -160,16 +160,31 @@ func (r *router) due() (*dealer, func() bool) {
 func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, body, nil) }
 
 func (r *router) SendJoined(peer string, head, body []byte) error {
+	if r.pass(peer, head, body) {
+		return nil
+	}
+	return r.Router.SendJoined(peer, head, body)
+}
+
+func (r *router) SendLasting(peer string, head, body []byte) error {
+	if r.pass(peer, head, body) {
+		return nil
+	}
+	return r.Router.SendLasting(peer, head, body)
+}
+
+// pass hands a message to a dealer in this process, if that is who the peer is.
+func (r *router) pass(peer string, head, body []byte) bool {
 	r.mu.Lock()
 	d := r.dealers[peer]
 	if d == nil {
 		r.mu.Unlock()
-		return r.Router.SendJoined(peer, head, body)
+		return false
 	}
 	d.arrived = append(d.arrived, r.buffer(head, body))
 	r.mu.Unlock()
 	d.signal()
-	return nil
+	return true
 }
 
 // Close ends the dealers' waits.

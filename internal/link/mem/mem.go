@@ -240,6 +240,10 @@ func (r *router) SendJoined(peer string, head, body []byte) error {
 	return r.Send(peer, slices.Concat(head, body))
 }
 
+func (r *router) SendLasting(peer string, head, body []byte) error {
+	return r.SendJoined(peer, head, body)
+}
+
 func (r *router) Ready() <-chan struct{} { return r.ready }
 func (r *router) Endpoint() string       { return r.endpoint }
 

@@ -88,6 +88,10 @@ func (r *router) SendJoined(peer string, head, body []byte) error {
 	return r.Send(peer, r.join(head, body))
 }
 
+func (r *router) SendLasting(peer string, head, body []byte) error {
+	return r.SendJoined(peer, head, body)
+}
+
 // Close also removes the socket file and the lock file of an ipc endpoint.
 func (r *router) Close() error {
 	r.enter()

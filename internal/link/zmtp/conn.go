@@ -19,6 +19,7 @@ const (
 	outMessagesMax = 4096     // of a ROUTER's peer that does not read; a DEALER's caller bounds what is under way
 	outSoon        = 1 << 20  // so much that waits is worth another attempt before more is kept
 	joinBytesMax   = 32 << 10 // more is written from where it stands
+	keptAsIs       = 16 << 10 // more is not copied if it lasts
 )
 
 // phase is how far a connection has come.
@@ -71,7 +72,7 @@ func (c *conn) peek() (readable, ended bool) {
 	return n > 0, err == nil && n == 0 || err != nil && !waits
 }
 
-func (c *conn) greet() error { return c.write(greeting(), nil) }
+func (c *conn) greet() error { return c.write(greeting(), nil, false) }
 
 // next returns the next message's body, valid until the next fill, or link.ErrAgain when there is no whole one. The
 // handshake is done.
@@ -86,7 +87,7 @@ func (c *conn) next() ([]byte, error) {
 				if c.full() {
 					return nil, errProtocol
 				}
-				if err := c.write(answer, nil); err != nil {
+				if err := c.write(answer, nil, false); err != nil {
 					return nil, err
 				}
 			}
@@ -160,9 +161,9 @@ func (c *conn) greeted(g []byte) error {
 	}
 	c.phase = handshake
 	if c.router {
-		return c.write(appendReady(nil, "ROUTER", ""), nil)
+		return c.write(appendReady(nil, "ROUTER", ""), nil, false)
 	}
-	return c.write(appendReady(nil, "DEALER", c.own), nil)
+	return c.write(appendReady(nil, "DEALER", c.own), nil, false)
 }
 
 func (c *conn) introduced(body []byte) error {
@@ -223,22 +224,22 @@ func (c *conn) makeRoom() {
 	c.in = to
 }
 
-// send writes a message, or keeps of it what the peer has no room for.
-func (c *conn) send(head, body []byte) error {
+// send writes a message, or keeps of it what the peer has no room for; lasts says that the body stays as it is.
+func (c *conn) send(head, body []byte, lasts bool) error {
 	n := len(head) + len(body)
 	c.scratch = appendHead(c.scratch[:0], 0, n)
 	if n <= joinBytesMax {
 		c.scratch = append(append(c.scratch, head...), body...)
-		return c.write(c.scratch, nil)
+		return c.write(c.scratch, nil, false)
 	}
 	c.scratch = append(c.scratch, head...)
-	return c.write(c.scratch, body)
+	return c.write(c.scratch, body, lasts)
 }
 
 // full reports whether so much waits to be written that no more is taken.
 func (c *conn) full() bool { return len(c.outEnds) >= outMessagesMax }
 
-func (c *conn) write(head, body []byte) error {
+func (c *conn) write(head, body []byte, lasts bool) error {
 	if c.outBytes > outSoon {
 		if err := c.flush(); err != nil {
 			return err
@@ -246,7 +247,7 @@ func (c *conn) write(head, body []byte) error {
 	}
 	if len(c.out) > 0 {
 		c.keep(head)
-		c.keep(body)
+		c.keepBody(body, lasts)
 		c.outEnds = append(c.outEnds, c.kept)
 		return nil
 	}
@@ -258,7 +259,7 @@ func (c *conn) write(head, body []byte) error {
 		c.keep(head[done:])
 		done = len(head)
 	}
-	c.keep(body[done-len(head):])
+	c.keepBody(body[done-len(head):], lasts)
 	if len(c.out) > 0 {
 		c.outEnds = append(c.outEnds, c.kept)
 		return c.watch(unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLOUT)
@@ -292,6 +293,17 @@ func writeSome(fd int, p []byte) (int, error) {
 		return 0, nil
 	}
 	return 0, errno
+}
+
+// keepBody keeps b for later, as it is when it lasts.
+func (c *conn) keepBody(b []byte, lasts bool) {
+	if !lasts || len(b) < keptAsIs {
+		c.keep(b)
+		return
+	}
+	c.outBytes += len(b)
+	c.kept += len(b)
+	c.out = append(c.out, b[:len(b):len(b)])
 }
 
 // keep copies to what is written later.

@@ -190,8 +190,11 @@ func TestWhatThePeerHasNoRoomForIsWrittenLater(t *testing.T) {
 	var sent, got []byte
 	for i := range 400 {
 		head, body := bytes.Repeat([]byte{byte(i)}, i*7%300), bytes.Repeat([]byte{byte(i + 1)}, i*977%70_000)
-		linktest.Must(t, c.send(head, body))
+		linktest.Must(t, c.send(head, body, i%2 == 0))
 		sent = append(append(appendHead(sent, 0, len(head)+len(body)), head...), body...)
+		if clear(head); i%2 != 0 {
+			clear(body)
+		}
 	}
 	if len(c.out) == 0 || c.outBytes < len(sent)/2 {
 		t.Fatalf("%d bytes wait of %d", c.outBytes, len(sent))

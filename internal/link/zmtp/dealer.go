@@ -156,7 +156,7 @@ func (d *dealer) SendJoined(head, body []byte) error {
 	if d.c.phase != open && !d.shake() {
 		return link.ErrAgain
 	}
-	if err := d.c.send(head, body); err != nil {
+	if err := d.c.send(head, body, false); err != nil {
 		d.lose()
 		return link.ErrAgain
 	}

@@ -258,6 +258,14 @@ func (r *router) drop(c *conn) {
 func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, nil, body) }
 
 func (r *router) SendJoined(peer string, head, body []byte) error {
+	return r.send(peer, head, body, false)
+}
+
+func (r *router) SendLasting(peer string, head, body []byte) error {
+	return r.send(peer, head, body, true)
+}
+
+func (r *router) send(peer string, head, body []byte, lasts bool) error {
 	if r.shutDown {
 		return link.ErrClosed
 	}
@@ -271,7 +279,7 @@ func (r *router) SendJoined(peer string, head, body []byte) error {
 	case c.full() && (c.flush() != nil || c.full()):
 		return link.ErrAgain
 	}
-	if err := c.send(head, body); err != nil {
+	if err := c.send(head, body, lasts); err != nil {
 		r.mute(c)
 		return link.ErrUnreachable
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -166,6 +167,9 @@ func (c *checker) fromDisks(base string, index uint64) {
 	c.acked[v.ClusterID] = min(c.acked[v.ClusterID], index)
 	c.safe[v.ClusterID] = min(c.safe[v.ClusterID], index)
 	c.coreSafe = min(c.coreSafe, index)
+	for key, at := range c.writes { // by a broker that was there before, too
+		c.writes[key] = slices.DeleteFunc(at, func(i uint64) bool { return i > index })
+	}
 	w.history.lost(v.ClusterID, index)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"brainer/internal/command"
 	"brainer/internal/link"
 	"brainer/internal/wire"
 	"brainer/node/replica"
@@ -55,14 +56,16 @@ type Node struct {
 	own   link.Router // nil without an endpoint
 	state shared
 
-	replica  *replica.Replica
-	keeper   *keeper                // nil without a storage
-	keeping  atomic.Pointer[keeper] // the same, for other goroutines
-	changes  []replica.Change
-	held     []heldFrame
-	wanted   wantedSnapshot
-	pace     keptPace
-	diskGone bool // the storage has failed, and that was dealt with
+	replica *replica.Replica
+	keeper  *keeper                // nil without a storage
+	keeping atomic.Pointer[keeper] // the same, for other goroutines
+	changes []replica.Change
+	held    []heldFrame
+	wanted  wantedSnapshot
+	pace    keptPace
+
+	faultsLogged int
+	diskGone     bool // the storage has failed, and that was dealt with
 
 	limitBytes int64  // that OnLimit was told
 	refused    string // the last refusal, so that it is logged once
@@ -139,9 +142,22 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.cfg.Replica.Progress = &n.state.progress
 	n.cfg.Replica.Keep = cfg.Storage != nil
+	n.cfg.Replica.OnFault = n.logFault
 	n.replica = replica.New(n.cfg.Replica)
 	return n, nil
 }
+
+// logFault tells of a mistake in the program; a client that found one may repeat it at will.
+func (n *Node) logFault(f command.Fault) {
+	if n.faultsLogged >= faultsLogged {
+		return
+	}
+	n.faultsLogged++
+	n.log.Error("a command failed with an internal error; please report it", "command", f.Command, "fault", fmt.Sprint(f.Value), "stack", string(f.Stack))
+}
+
+// faultsLogged are told with their stacks in a node's life; all are counted.
+const faultsLogged = 20
 
 // Close lets go of the own endpoint of a node that does not Run; after Run there is nothing left to do.
 func (n *Node) Close() {

@@ -44,7 +44,7 @@ func (r *Replica) maybeSlice() bool {
 	l.slices++
 	switch {
 	case done:
-		r.faults += uint64(len(l.read.Faults))
+		r.countFaults(l.read.Faults)
 		r.putLater(wire.ReplyRead, l.id, l.read.Reply())
 		r.endLater(l.id)
 	default:

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync/atomic"
 
@@ -44,6 +45,7 @@ type Config struct {
 
 	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
 	OnRead  func(id uint64, p wire.Position)     // and of every read
+	OnFault func(command.Fault)                  // told of every panic in a command, to log it; may be nil
 	// CountLogical has UsedBytes compared with a limit, in tests of little data.
 	CountLogical bool
 	Wire         uint8 // the highest protocol version, in tests; 0: this one
@@ -410,6 +412,7 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 		LaterFrom: r.laterFrom, LFU: r.memory.counts.LFU}
 	if txn {
 		if err := command.RunTxn(c, r.cfg.Table, body); err != nil {
+			c.Faults = append(c.Faults, command.Fault{Command: "EXEC", Value: err})
 			r.reply.Reset(int(proto))
 			r.reply.Error(command.ErrInternal)
 		}
@@ -417,6 +420,7 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 		args, rest, err := command.SplitCommand(body, r.args[:0])
 		r.args = args
 		if err != nil || len(rest) > 0 {
+			r.countFaults([]command.Fault{{Command: "?", Value: fmt.Errorf("a command that cannot be read: %.60q (%v)", body, err)}})
 			r.reply.Error(command.ErrInternal)
 			return
 		}
@@ -432,7 +436,16 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 		c.Args = args
 		command.Execute(c, r.cfg.Table)
 	}
-	r.faults += uint64(len(c.Faults))
+	r.countFaults(c.Faults)
+}
+
+func (r *Replica) countFaults(faults []command.Fault) {
+	r.faults += uint64(len(faults))
+	if r.cfg.OnFault != nil {
+		for _, f := range faults {
+			r.cfg.OnFault(f)
+		}
+	}
 }
 
 // apply executes the entry that follows the present position.

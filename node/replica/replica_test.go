@@ -1,8 +1,11 @@
 package replica
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
+	"brainer/internal/command"
 	"brainer/internal/wire"
 )
 
@@ -201,5 +204,22 @@ func TestLargeTurnIsAnsweredInParts(t *testing.T) {
 	}
 	if parts != 3 || replies != 5 {
 		t.Errorf("%d parts with %d replies", parts, replies)
+	}
+}
+
+// TestFaultsAreTold: what is answered with an internal error can be found in a log.
+func TestFaultsAreTold(t *testing.T) {
+	var told []command.Fault
+	h := begun(t, func(c *Config) { c.OnFault = func(f command.Fault) { told = append(told, f) } })
+	junk := func(kind wire.EntryKind) item {
+		return func(h *hand, b []byte) []byte {
+			h.pos.Index++
+			h.pos.Era = h.era
+			return wire.AppendEntriesItem(b, 1, wire.AppendEntry(nil, &wire.Entry{Kind: kind, Proto: 2, Primary: ownNumber, TimeMs: h.nowMs, Body: []byte("*1\r\n$9\r\njunk")}))
+		}
+	}
+	want(t, h.send(junk(wire.EntryCommand), junk(wire.EntryTxn)), "1: -"+command.ErrInternal, "2: -"+command.ErrInternal)
+	if len(told) != 2 || !strings.Contains(fmt.Sprint(told[0].Value), "junk") || told[1].Command != "EXEC" || h.r.Status().Faults != 2 {
+		t.Errorf("told of %v", told)
 	}
 }

@@ -124,7 +124,7 @@ func plantedFaults() []planted {
 		{name: "NearUnsafe", broker: b{NearUnsafe: true}, within: 50, found: "8", change: nearSlow},
 		{name: "NearNoDeadline", broker: b{NearNoDeadline: true}, within: 50, found: "read", change: near},
 		{name: "EvictKeepsNear", broker: b{EvictKeepsNear: true}, within: 50, found: "read", change: evicting},
-		{name: "OwnEviction", node: n{OwnEviction: true}, within: 20, found: "2", change: evicting},
+		{name: "OwnEviction", node: n{OwnEviction: true}, within: 20, found: "2|read", change: evicting},
 		{name: "EvictIdle", node: n{EvictIdle: true}, within: 50, found: "2", change: evicting},
 		{name: "ApplyTwice", node: n{ApplyTwice: true}, within: 20, found: "1"},
 		{name: "WallClock", node: n{WallClock: true}, within: 10, found: "2"},

@@ -527,14 +527,15 @@ func (c *Core) Flush(nowUs int64) {
 
 // FlushAt returns when the core wants Flush called at the latest, in microseconds; 0: nothing is due by itself.
 func (c *Core) FlushAt() int64 {
-	at := c.hedgeAt()
-	if due := c.turnDueUs; due > 0 && (at == 0 || due < at) {
-		at = due
+	return sooner(sooner(c.hedgeAt(), c.turnDueUs), c.tickAt())
+}
+
+// sooner is the earlier of two times, of which 0 is none.
+func sooner(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
 	}
-	if due := c.tickAt(); due > 0 && (at == 0 || due < at) {
-		at = due
-	}
-	return at
+	return a
 }
 
 const (

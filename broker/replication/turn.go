@@ -21,9 +21,7 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	}
 	if len(n.flight) > 0 {
 		if due := n.lastTurn().sentUs + n.turnGapUs(); due > c.nowUs {
-			if c.turnDueUs == 0 || due < c.turnDueUs {
-				c.turnDueUs = due
-			}
+			c.turnDueUs = sooner(c.turnDueUs, due)
 			return false
 		}
 	} else if n.resends == 0 {

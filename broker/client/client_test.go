@@ -428,7 +428,7 @@ func TestAThousandClientsLeaveNoDescriptors(t *testing.T) {
 	if len(quits) != 1010 {
 		t.Errorf("%d of 1010 clients were heard to say QUIT", len(quits))
 	}
-	for deadline := time.Now().Add(5 * time.Second); descriptors(t) > settled; {
+	for deadline := time.Now().Add(20 * time.Second); descriptors(t) > settled; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d descriptors, %d before", descriptors(t), settled)
 		}

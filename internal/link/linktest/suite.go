@@ -341,7 +341,8 @@ func (s Suite) aThousandSessionsLeaveNoDescriptors(t *testing.T) {
 	for i := range 1000 {
 		session(1000 + i)
 	}
-	Eventually(t, 5*time.Second, "descriptors back to where they were", func() bool {
+	Eventually(t, patience, "descriptors back to where they were", func() bool {
+		r.Ready() // an owner sees there that peers have gone
 		return Descriptors(t) <= settled
 	})
 }

@@ -144,9 +144,13 @@ func (s *segment) takeSide(i int) object {
 	return o
 }
 
-// repack rewrites the entries in the order of their hash, without the garbage. What and where the slots
-// are stays, so that a snapshot does not mind.
-func (s *segment) repack(t *table) {
+// maybeRepack rewrites the entries in the order of their hash, without the garbage, if they fit in that order: as none
+// crosses a page, they may need more of them than they did in that of their arrival. What and where the slots are stays,
+// so that a snapshot does not mind.
+func (s *segment) maybeRepack(t *table) {
+	if s.npages == segmentPages && !s.fitsInOrder(t) {
+		return
+	}
 	old, n := s.pages, s.npages
 	s.pages, s.npages, s.fill, s.live = [segmentPages]*page{}, 0, 0, 0
 	for i := range int(s.n) {
@@ -161,6 +165,18 @@ func (s *segment) repack(t *table) {
 	for i := range n {
 		t.m.put(old[i])
 	}
+}
+
+// fitsInOrder tells whether the entries fit into a segment's pages in the order of their hash.
+func (s *segment) fitsInOrder(t *table) bool {
+	pages, fill := 1, 0
+	for i := range int(s.n) {
+		e := t.decode(s.at(i))
+		if fill += e.size(); fill > pageBytes {
+			pages, fill = pages+1, e.size()
+		}
+	}
+	return pages <= segmentPages
 }
 
 // take appends an entry of another segment, its objects with it; tags must come in nearly ascending order.

@@ -124,7 +124,7 @@ func (t *table) place(hash uint64, size int) *segment {
 				return s
 			}
 			if garbage := s.used() - s.live; s.n < segmentSlots && garbage >= pageBytes && garbage >= s.used()/garbageShare {
-				s.repack(t)
+				s.maybeRepack(t)
 			}
 			if s.hasRoom(size) {
 				return s
@@ -289,7 +289,7 @@ func (t *table) shrink(hash uint64, s *segment) {
 		return
 	}
 	if s.npages > 1 && s.used()-s.live >= max(pageBytes, s.used()/garbageShare) {
-		s.repack(t)
+		s.maybeRepack(t)
 	}
 	if s.live < mergeBytes/2 && s.depth > 0 && head.next == nil {
 		t.maybeMerge(hash, s)

@@ -33,28 +33,32 @@ const (
 // limited is a server with a memory limit.
 type limited struct {
 	name  string
-	start func(ctx context.Context, bin, limit, policy string) (*system.System, error)
+	start func(ctx context.Context, r *runner, limit, policy string) (*system.System, error)
 }
 
-func limitedServers() []limited {
-	return []limited{
-		{"brainer, 1 node", func(ctx context.Context, bin, limit, policy string) (*system.System, error) {
-			return system.Brainer(ctx, bin, 1, false, "--maxmemory", limit, "--maxmemory-policy", policy)
-		}},
-		{"redis-server", func(ctx context.Context, _, limit, policy string) (*system.System, error) {
-			sys, err := system.Redis(ctx, 0)
-			if err != nil {
+// limitedServers are ours and redis-server, or what -than names.
+func limitedServers(r *runner) []limited {
+	ours := func(bin string) func(context.Context, *runner, string, string) (*system.System, error) {
+		return func(ctx context.Context, r *runner, limit, policy string) (*system.System, error) {
+			return system.Brainer(ctx, bin, 1, r.profiles != "", "--maxmemory", limit, "--maxmemory-policy", policy)
+		}
+	}
+	if r.than != "" {
+		return []limited{{"brainer, 1 node", ours(r.bin)}, {"brainer, 1 node" + other, ours(r.than)}}
+	}
+	return []limited{{"brainer, 1 node", ours(r.bin)}, {"redis-server", func(ctx context.Context, _ *runner, limit, policy string) (*system.System, error) {
+		sys, err := system.Redis(ctx, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, set := range [][]string{{"CONFIG", "SET", "maxmemory-policy", policy}, {"CONFIG", "SET", "maxmemory", limit}} {
+			if _, err := system.Call(sys.Address, set...); err != nil {
+				sys.Stop()
 				return nil, err
 			}
-			for _, set := range [][]string{{"CONFIG", "SET", "maxmemory-policy", policy}, {"CONFIG", "SET", "maxmemory", limit}} {
-				if _, err := system.Call(sys.Address, set...); err != nil {
-					sys.Stop()
-					return nil, err
-				}
-			}
-			return sys, nil
-		}},
-	}
+		}
+		return sys, nil
+	}}}
 }
 
 // memoryTables measures what -memory names and writes the tables into dir/memory.md.
@@ -87,16 +91,17 @@ func holder(sys *system.System) *system.Process { return sys.Processes[len(sys.P
 // bytesPerKey fills servers without a limit.
 func bytesPerKey(ctx context.Context, r *runner, o options, progress io.Writer) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Resident bytes a key of %d bytes, %d keys:\n\n| value | deadline | brainer, 1 node | redis-server | ratio |\n|---|---|---|---|---|\n", fillKeyBytes, o.keys)
+	servers := limitedServers(r)
+	fmt.Fprintf(&b, "Resident bytes a key of %d bytes, %d keys:\n\n| value | deadline | %s | %s | ratio |\n|---|---|---|---|---|\n", fillKeyBytes, o.keys, servers[0].name, servers[1].name)
 	for _, value := range []int{16, 64, 1024} {
 		for _, ttl := range []bool{false, true} {
 			var each []float64
-			for _, server := range limitedServers() {
+			for _, server := range servers {
 				keys := o.keys
 				if value > 64 {
 					keys /= 4
 				}
-				sys, err := server.start(ctx, r.bin, "0", "noeviction")
+				sys, err := server.start(ctx, r, "0", "noeviction")
 				if err != nil {
 					return "", err
 				}
@@ -108,6 +113,7 @@ func bytesPerKey(ctx context.Context, r *runner, o options, progress io.Writer) 
 				if err == nil {
 					after, _, err = holder(sys).Memory()
 				}
+				err = sys.Explain(err)
 				sys.Stop()
 				if err != nil {
 					return "", err
@@ -151,13 +157,14 @@ func hitRatios(ctx context.Context, r *runner, o options, progress io.Writer) (s
 	var b strings.Builder
 	limit := o.limit
 	keys := uint64(limit / 64)
+	servers := limitedServers(r)
 	fmt.Fprintf(&b, "Hits in %% of %d requests, after as many to warm up; %d keys, values of %d bytes, maxmemory %d MB, and the resident memory at the end in MB:\n\n"+
-		"| trace | policy | brainer, 1 node | redis-server |\n|---|---|---|---|\n", o.requests, keys, traceValue, limit>>20)
+		"| trace | policy | %s | %s |\n|---|---|---|---|\n", o.requests, keys, traceValue, limit>>20, servers[0].name, servers[1].name)
 	for _, t := range traces() {
 		for _, policy := range []string{"allkeys-lru", "allkeys-lfu"} {
 			fmt.Fprintf(&b, "| %s | %s |", t.what, policy)
-			for _, server := range limitedServers() {
-				sys, err := server.start(ctx, r.bin, strconv.FormatInt(limit, 10), policy)
+			for _, server := range servers {
+				sys, err := server.start(ctx, r, strconv.FormatInt(limit, 10), policy)
 				if err != nil {
 					return "", err
 				}
@@ -167,6 +174,7 @@ func hitRatios(ctx context.Context, r *runner, o options, progress io.Writer) (s
 				if err == nil {
 					resident, _, err = holder(sys).Memory()
 				}
+				err = sys.Explain(err)
 				sys.Stop()
 				if err != nil {
 					return "", err
@@ -244,12 +252,13 @@ func churn(ctx context.Context, r *runner, o options, progress io.Writer) (strin
 	var b strings.Builder
 	fmt.Fprintf(&b, "Writes of values of 20 to 2,000 bytes, and 20 times more of each in turn, to %d MB under allkeys-lru, for %v:\n\n"+
 		"| | writes a second | resident, most | over the limit |\n|---|---|---|---|\n", o.limit>>20, o.churn)
-	for _, server := range limitedServers() {
-		sys, err := server.start(ctx, r.bin, strconv.FormatInt(o.limit, 10), "allkeys-lru")
+	for _, server := range limitedServers(r) {
+		sys, err := server.start(ctx, r, strconv.FormatInt(o.limit, 10), "allkeys-lru")
 		if err != nil {
 			return "", err
 		}
 		writes, most, err := churnOne(sys, o)
+		err = sys.Explain(err)
 		sys.Stop()
 		if err != nil {
 			return "", err

@@ -84,12 +84,21 @@ func (p *Process) failure() error {
 	default:
 		return nil
 	}
-	text, err := os.ReadFile(p.log)
+	lines, err := p.lastLines(3)
 	if err != nil {
 		return err
 	}
+	return fmt.Errorf("%s ended: %s", p.Role, bytes.Join(lines, []byte("; ")))
+}
+
+// lastLines is the end of what it has logged.
+func (p *Process) lastLines(n int) ([][]byte, error) {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return nil, err
+	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return fmt.Errorf("%s ended: %s", p.Role, bytes.Join(lines[max(0, len(lines)-3):], []byte("; ")))
+	return lines[max(0, len(lines)-n):], nil
 }
 
 // await calls ready every few milliseconds until it is nil.

@@ -3,6 +3,7 @@
 package system
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,25 @@ func (s *System) stopLast() {
 	s.Processes[last].stop()
 	s.Processes = s.Processes[:last]
 }
+
+// Explain adds to an error what the processes have logged last.
+func (s *System) Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := ""
+	for _, p := range s.Processes {
+		lines, readErr := p.lastLines(explainLines)
+		if readErr != nil {
+			lines = [][]byte{[]byte(readErr.Error())}
+		}
+		text += fmt.Sprintf("\n%s (%s):\n\t%s", p.Role, p.Command, bytes.Join(lines, []byte("\n\t")))
+	}
+	return fmt.Errorf("%w%s", err, text)
+}
+
+// explainLines are enough for what a node logs of an internal error.
+const explainLines = 20
 
 // CPU is what the processes have used so far, by role.
 func (s *System) CPU() (map[string]time.Duration, error) {

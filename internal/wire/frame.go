@@ -46,11 +46,13 @@ const (
 	TFetch                    // broker: send the entries that you keep
 	TEntries                  // node: here they are
 	TGoodbye                  // node: I leave; broker: you are out of the set, go
+	TAhead                    // broker: an entry that is not ordered yet, without its head; from version 5 on
+	TAheadGot                 // node: so much of it has arrived; from version 5 on
 	typeEnd
 )
 
 var typeNames = [...]string{"?", "hello", "prepare", "position", "fenced", "reject", "turn", "done", "nack",
-	"beat", "load", "chunk", "credit", "abort", "fetch", "entries", "goodbye"}
+	"beat", "load", "chunk", "credit", "abort", "fetch", "entries", "goodbye", "ahead", "ahead got"}
 
 func (t Type) String() string {
 	if int(t) < len(typeNames) {
@@ -67,7 +69,7 @@ type Header struct {
 	Version uint8 // of the sender; 0 means this package's
 	Epoch   uint64
 	Session uint64
-	Seq     uint64 // of a turn and its Done: the turn's number
+	Seq     uint64 // of a turn and its Done: the turn's number; of what is sent ahead: its number
 	TimeMs  int64
 	flags   uint16
 	part    uint16 // of a message in several frames, from 0

@@ -337,6 +337,23 @@ func DecodeCredit(body []byte) (m Credit, err error) {
 	return m, r.done()
 }
 
+// AheadGot says how many fragments of what is sent ahead under the frame's number have arrived, and whether that is all.
+type AheadGot struct {
+	Fragments uint32
+	Whole     bool
+}
+
+func (m AheadGot) Append(b []byte, h Header) []byte {
+	h.Type = TAheadGot
+	return Finish(putBool(putU32(Begin(b), m.Fragments), m.Whole), h)
+}
+
+func DecodeAheadGot(body []byte) (m AheadGot, err error) {
+	r := reader{b: body}
+	m = AheadGot{Fragments: r.u32(), Whole: r.bool()}
+	return m, r.done()
+}
+
 // Abort ends a snapshot on either side.
 type Abort struct{ SnapID uint64 }
 

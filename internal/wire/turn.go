@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 )
@@ -111,6 +112,37 @@ func NextEntry(b []byte, e *Entry) (rest []byte, err error) {
 	return b[entryHead+n:], nil
 }
 
+// EntryHeadSize is how long AppendEntryHead makes an entry's head.
+func EntryHeadSize(id *RequestID) int { return entryHead + id.size() }
+
+// CheckEntryHead looks at a head whose body is elsewhere.
+func CheckEntryHead(head []byte, databases int) error {
+	if len(head) < entryHead {
+		return ErrCorrupt
+	}
+	le := binary.LittleEndian
+	id := len(head) - entryHead
+	kind := EntryKind(head[4])
+	switch {
+	case kind == 0 || kind >= entryKindEnd || int(head[5]) >= databases:
+		return ErrCorrupt
+	case int(le.Uint16(head[10:])) != id || int(le.Uint32(head)) < id:
+		return ErrCorrupt
+	case id == 0:
+		return nil
+	case id <= requestIDHead || id > RequestIDBytesMax || int64(le.Uint64(head[entryHead+8:])) < 0:
+		return ErrCorrupt
+	}
+	return nil
+}
+
+// HeadAlone returns a copy of an entry's head, as of one without a body.
+func HeadAlone(head []byte) []byte {
+	alone := bytes.Clone(head)
+	binary.LittleEndian.PutUint32(alone, uint32(len(head)-entryHead))
+	return alone
+}
+
 // EntrySize is the encoded size of the entry at the start of b.
 func EntrySize(b []byte) int { return entryHead + int(binary.LittleEndian.Uint32(b)) }
 
@@ -152,6 +184,7 @@ const (
 	itemSnapshotParts // ItemSnapshot with Parts
 	itemReadDue       // ItemRead with Due
 	ItemMemory        // tell what the data takes, and name keys that may be evicted
+	ItemAhead         // an entry that was sent ahead, and its head
 )
 
 // BeginTurn starts a turn in b (a frame whose first item follows).
@@ -200,6 +233,13 @@ func AppendReadItem(b []byte, r *Read) []byte {
 	return putBytes(b, r.Body)
 }
 
+// AppendAheadItem adds the entry that was sent ahead under a number. Its head is encoded.
+func AppendAheadItem(b []byte, number uint64, head []byte) []byte {
+	b = putU8(b, uint8(ItemAhead))
+	b = putU64(b, number)
+	return putBytes(b, head)
+}
+
 func AppendQueryItem(b []byte, index uint64) []byte {
 	return putU64(putU8(b, uint8(ItemQuery)), index)
 }
@@ -217,10 +257,10 @@ func AppendSnapshotItem(b []byte, snapID uint64, parts bool) []byte {
 // Item is one item of a turn.
 type Item struct {
 	Kind    ItemKind
-	ID      uint64 // ItemQuery: the index; ItemSnapshot: the snapshot
+	ID      uint64 // ItemQuery: the index; ItemSnapshot: the snapshot; ItemAhead: the number
 	Parts   bool   // ItemSnapshot
 	Count   int    // ItemEntries
-	Entries []byte
+	Entries []byte // ItemAhead: the entry's head
 	Read    Read
 	Memory  AskMemory // ItemMemory
 }
@@ -263,6 +303,9 @@ func (t *Turn) Next(it *Item) bool {
 		it.Read.Body = r.bytes()
 	case ItemQuery:
 		it.ID = r.u64()
+	case ItemAhead:
+		it.ID = r.u64()
+		it.Entries = r.bytes()
 	case ItemMemory:
 		it.Memory = r.askMemory()
 	case ItemSnapshot, itemSnapshotParts:
@@ -288,6 +331,11 @@ func (t Turn) Check(databases int) error {
 		}
 		if m := &it.Memory; it.Kind == ItemMemory && m.WantBytes > 0 && int(m.Own) >= len(m.Salts) {
 			return ErrCorrupt
+		}
+		if it.Kind == ItemAhead {
+			if err := CheckEntryHead(it.Entries, databases); err != nil {
+				return err
+			}
 		}
 		if it.Kind != ItemEntries {
 			continue

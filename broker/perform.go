@@ -55,7 +55,7 @@ func (b *Broker) answer() (batches int) {
 	now := b.cfg.NowUs()
 	for _, o := range out.Answered {
 		if b.cfg.Observer != nil && (o.Kind == op.Write || o.Kind == op.Txn) && o.Index > 0 && !uncertain(o.Reply) {
-			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.OrderedUs)/1e6)
+			b.cfg.Observer.WriteAcked(o.Ack, float64(now-o.Hold.SinceUs)/1e6)
 		}
 		if bytes, complete := o.Finish(); complete {
 			batches++

@@ -47,6 +47,8 @@ var statusRows = []row[*op.Status]{
 		func(s *op.Status, out sink) { out.value(float64(s.ReadsHedged)) }},
 	{"brainer_reads_hedged_won_total", counter, "Of these, reads that the second node answered first.", nil,
 		func(s *op.Status, out sink) { out.value(float64(s.ReadsHedgedWon)) }},
+	{"brainer_writes_sent_ahead_total", counter, "Large writes that nodes held before they were ordered.", nil,
+		func(s *op.Status, out sink) { out.value(float64(s.SentAhead)) }},
 	{"brainer_near_cache_hits_total", counter, "Reads that the broker answered from its near cache (--near-cache).", nil,
 		func(s *op.Status, out sink) { out.value(float64(s.NearHits)) }},
 	{"brainer_near_cache_misses_total", counter, "Reads of one key that it did not have a reply to.", nil,
@@ -187,7 +189,7 @@ var workRows = []row[*Broker]{
 		func(b *Broker, out sink) {
 			b.Commands.each(func(name string, c *Command) { out.histogram(&c.durations, name) })
 		}},
-	{"brainer_write_duration_seconds", histogram, "Time from ordering a write to its acknowledgement, by the rule it waits for: all, primary or number.", labels{"ack"},
+	{"brainer_write_duration_seconds", histogram, "Time from taking a write to its acknowledgement (what it waits for memory included), by the rule it waits for: all, primary or number.", labels{"ack"},
 		func(b *Broker, out sink) {
 			out.histogram(&b.Writes.all, "all")
 			out.histogram(&b.Writes.primary, "primary")

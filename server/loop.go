@@ -272,7 +272,7 @@ func (l *Loop) submit(c *client) {
 		l.finish(c)
 		return
 	}
-	t.markAgain()
+	t.markLast()
 	t.batch.OnDone = c.loop.onDone
 	t.batch.Begin()
 	c.loop.flying = true

@@ -135,3 +135,30 @@ func TestAPanicEndsItsConnectionAndNoOther(t *testing.T) {
 		t.Errorf("%d commands executed", got)
 	}
 }
+
+// What may be ordered later than what follows it is the last of its batch, even if the batch has grown since it was marked first.
+func TestOnlyTheLastWriteOfABatchMayBeSentAhead(t *testing.T) {
+	s := startServer(t, nil)
+	c := s.dial(t)
+	s.backend.busy.Store(true)
+	var marks []string
+	s.backend.drop = func(o *op.Op) bool {
+		marks = append(marks, fmt.Sprintf("%s %v", o.Key, o.Ahead))
+		return false
+	}
+	filler := strings.Repeat("SET a 1\r\n", turnOpsFirst)
+	for _, x := range []struct{ ask, answer, marks string }{
+		{"SET b 1\r\nSET c 2\r\n", "+OK\r\n+OK\r\n", "b false, c true"},
+		{"SET b 1\r\nGET d\r\n", "+OK\r\n$-1\r\n", "b false, d false"},
+		{filler + "SET b 1\r\n", strings.Repeat("+OK\r\n", turnOpsFirst+1), strings.Repeat("a false, ", turnOpsFirst) + "b true"},
+	} {
+		marks = nil
+		got, err := c.Send([]byte(x.ask), strings.Count(x.ask, "\r\n"))
+		if err != nil || string(got) != x.answer {
+			t.Fatalf("%q is answered %q, %v", x.ask, got, err)
+		}
+		if got := strings.Join(marks, ", "); got != x.marks {
+			t.Errorf("%q: %s", x.ask, got)
+		}
+	}
+}

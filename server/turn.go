@@ -111,7 +111,7 @@ func (c *client) settle() error {
 		return c.out.err()
 	}
 	if len(t.batch.Ops) > 0 {
-		t.markAgain()
+		t.markLast()
 		t.batch.Begin()
 		c.srv.backend.Submit(t.batch)
 		<-t.batch.Done()
@@ -239,12 +239,13 @@ func (c *client) account(now time.Time) {
 	}
 }
 
-// markAgain allows the reads behind which nothing is ordered to be asked again, and no others: some may
-// have been marked when there was no room for the turn, and it has grown since.
-func (t *turn) markAgain() {
+// markLast allows the reads behind which nothing is ordered to be asked again, and a write that is the last to be sent ahead of
+// its order, and no others: some may have been marked when there was no room for the turn, and it has grown since.
+func (t *turn) markLast() {
 	last := true
 	for i := len(t.batch.Ops) - 1; i >= 0; i-- {
 		o := &t.batch.Ops[i]
+		o.Ahead = o.Kind == op.Write && i == len(t.batch.Ops)-1
 		last = last && o.Kind == op.Read
 		o.Again = last
 	}

@@ -38,6 +38,7 @@ type Config struct {
 	TurnReadsMax   int   // reads in one turn
 	FrameBytesMax  int   // a longer turn travels in fragments
 	FragmentBytes  int   // of so many
+	AheadBytes     int   // a write whose body is so long is sent ahead of its order (op.Op.Ahead); 0: none is
 	WindowBytesMax int64 // log window
 	ChunkBytes     int   // what the window gives up at a time
 	WindowMs       int64 // log window; 0: no limit in time
@@ -64,7 +65,7 @@ func DefaultConfig() Config {
 	return Config{
 		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
-		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes,
+		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes, AheadBytes: 512 << 10,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000, JoinFloorBytes: 4 << 20,
 		NearBytes: 64 << 20, HotEvery: 16, HotReads: 2000,
 		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,
@@ -162,6 +163,7 @@ type Core struct {
 	verify      verify
 	readers     []*reader
 	memory      memory
+	ahead       ahead
 	pace        pace
 	heldTo      uint64 // writes beyond it wait for a joiner on a leash
 
@@ -212,7 +214,7 @@ func New(cfg Config, stored View, nowUs int64) *Core {
 // Submit takes one operation. Its answer appears in Outputs, at once or later.
 func (c *Core) Submit(nowUs int64, o *op.Op) {
 	c.setNow(nowUs)
-	o.Hold.OrderedUs = nowUs
+	o.Hold.SinceUs, o.Hold.OrderedUs = nowUs, nowUs
 	if !c.holdForMemory(o) {
 		c.take(o)
 	}
@@ -232,7 +234,9 @@ func (c *Core) take(o *op.Op) {
 	case op.Barrier:
 		c.addBarrier(o)
 	default:
-		c.order(o)
+		if !c.sendAhead(o) {
+			c.order(o)
+		}
 	}
 }
 
@@ -318,6 +322,9 @@ func (c *Core) finish(o *op.Op, reply []byte) {
 	}
 	o.Hold.Notified = true
 	o.Reply = reply
+	if o.Hold.Ahead > 0 && o.Index == 0 {
+		c.forgetAhead(o.Hold.Ahead)
+	}
 	c.Out.Answered = append(c.Out.Answered, o)
 }
 
@@ -423,6 +430,10 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 		} else if err == nil {
 			c.relayCredit(n, m)
 		}
+	case wire.TAheadGot:
+		if m, err := wire.DecodeAheadGot(body); err == nil && h.Epoch == c.epoch {
+			c.aheadGot(n, h.Seq, m)
+		}
 	case wire.TAbort:
 		if m, err := wire.DecodeAbort(body); err == nil {
 			c.receiveAbort(n, m)
@@ -487,7 +498,7 @@ func (c *Core) Unreachable(nowUs int64, peer string) {
 
 // Idle reports whether nothing waits for an answer or for time to pass but the heartbeats.
 func (c *Core) Idle() bool {
-	if c.state != active || c.storing != nil || len(c.memory.held) > 0 || c.evicts() || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.readers) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
+	if c.state != active || c.storing != nil || len(c.memory.held) > 0 || len(c.ahead.ops) > 0 || c.evicts() || c.pendingReads > 0 || len(c.verify.asks) > 0 || len(c.readers) > 0 || len(c.barriers) > 0 || c.tail != c.safe {
 		return false
 	}
 	for _, n := range c.nodes {
@@ -579,6 +590,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.tickHot()
 	c.tickNear()
 	c.tickMemory()
+	c.orderAhead()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}
@@ -671,6 +683,7 @@ func (c *Core) Stop(nowUs int64) {
 // giveUpAll answers what is open: writes that were ordered may have been applied, the rest was not done.
 func (c *Core) giveUpAll() {
 	c.refuseHeld(errLoading)
+	c.refuseAhead(errLoading)
 	for i, r := range c.pending.recs {
 		c.abandonUncertain(c.pending.first+uint64(i), r)
 		for _, o := range r.held {

@@ -33,5 +33,7 @@ type Fault struct {
 	NearUnsafe      bool // keep one there that shows what is not safe
 	NearNoDeadline  bool // answer from there what has expired
 	EvictKeepsNear  bool // leave replies in the near cache whose keys are evicted
+	AheadEarly      bool // order what is sent ahead without waiting until nodes hold it
+	AheadAgain      bool // name it again to a node that does not hold it
 	ReplyMixUp      bool // hand a read's reply to the request behind it
 }

@@ -94,6 +94,7 @@ type node struct {
 	reads    readQueue
 	buf      []byte
 	long     []*long // messages in fragments, in order; the first is being sent
+	ahead    nodeAhead
 
 	allowance int64 // bytes that it may be sent now of what it lacks
 	leash     leash
@@ -330,6 +331,7 @@ func (c *Core) prepare(n *node) {
 	if !c.epochOK || n.state != stateHello || c.waitsForItsName(n) {
 		return
 	}
+	n.ahead = nodeAhead{} // a promise has it forget
 	m := wire.Prepare{BrokerRun: c.cfg.BrokerRun, Number: n.number, ClusterID: c.view.ClusterID}
 	c.send(n.peer, m.Append(nil, c.header(n)))
 }

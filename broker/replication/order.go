@@ -158,7 +158,7 @@ func (c *Core) appendEntry(kind wire.EntryKind, o *op.Op, primary *node) *record
 	c.pace.ordered += int64(len(e.Body)) + entryOverhead
 	size := entryOverhead + len(e.ID.Client) + len(e.Body)
 	if o != nil && o.Lasting {
-		c.window.put(wire.AppendEntryHead(nil, &e), e.Body, e.TimeMs)
+		c.window.put(wire.AppendEntryHead(nil, &e), e.Body, o.Hold.Ahead, e.TimeMs)
 	} else {
 		c.window.end(wire.AppendEntry(c.window.begin(size), &e), e.TimeMs)
 	}
@@ -240,6 +240,7 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	}
 	if d.Applied.Index > n.match {
 		n.match = d.Applied.Index
+		n.appliedAhead()
 		c.compareDigest(n, d.DigestIndex, d.Digest)
 		c.advance()
 		c.maybeAdd(n)

@@ -24,7 +24,7 @@ import (
 // played by hand, and clients. Each line of a block is one step; what follows from it stands below
 // (go test -rewrite writes it anew: read the difference).
 //
-//	broker [embedded] [min=N] [ack=all|primary|N] [window=BYTES] [hedge=PERCENTILE] [floor=BYTES] [lag=ENTRIES] [turn=BYTES]   a broker without a record
+//	broker [embedded] [ahead=BYTES fragment=BYTES] [min=N] [ack=all|primary|N] [window=BYTES] [hedge=PERCENTILE] [floor=BYTES] [lag=ENTRIES] [turn=BYTES]   a broker without a record
 //	restart [lost] [norecord]   the broker process ends and another one starts; lost: the record on its way did
 //	                        not arrive; norecord: nor does it find an earlier one
 //	set n1 n2 ...           these nodes start and become live, without a word here
@@ -37,6 +37,7 @@ import (
 //	n1 holds                from now on what is sent to it waits (it is stopped)
 //	n1 works [lost] [one]   it does what waits (one: the first of it); lost: its answers get lost
 //	n1 misses [one]         what waits for it is lost (one: the first of it)
+//	n1 forgets              it loses what was sent ahead
 //	n1 far US               the quickest answer of its session has taken so long
 //	n1 goes on              it answers at once again
 //	n1 goeson | n1 finishes it says that it goes on with its long reads (of clients long1, long2 ...), or answers them
@@ -44,7 +45,7 @@ import (
 //	n1 goodbye
 //	n1 drops N              it has memory to give back, which takes so many TICKs
 //	n1 busy MS | idle       what its heartbeats say
-//	w1 write KEY... [ack=...] | r1 read KEY... | b1 wait w1 copies=N [timeout=MS]   of a client (copies: with the first); KEY * is the keyspace as a whole
+//	w1 write KEY... [ack=...] [oom] [pipeline=NAME] [ahead=BYTES] | r1 read KEY... | b1 wait w1 copies=N [timeout=MS]   of a client (copies: with the first); KEY * is the keyspace as a whole
 //	n1 donates N bytes=B    snapshots that it gives come in so many chunks of that size, as it has credit
 //	n1 lags                 it takes in one message in 20 ms
 //	load MS us=N [calls=N] [open=N] [node=n1]   writes are sent for so long, some every 20 ms, no more than so many without an answer,
@@ -83,7 +84,7 @@ var plant = flag.String("plant", "", "the Fault to plant: AckEarly, NoReadHold .
 func TestScriptsFindPlantedFaults(t *testing.T) {
 	for fault, script := range map[string]string{"OldSessions": "earlier_life", "Unbounded": "last_copy",
 		"NoReadHold": "snapshot_read", "PaceNoFloor": "join_paced", "NoLeash": "join_leash", "PartsForAll": "version",
-		"AllReturned": "returned", "FirstReturned": "returned_never"} {
+		"AllReturned": "returned", "AheadEarly": "ahead", "AheadAgain": "ahead", "FirstReturned": "returned_never"} {
 		t.Run(fault, func(t *testing.T) {
 			self, err := os.Executable()
 			if err != nil {
@@ -161,6 +162,9 @@ type player struct {
 	given       int         // chunks of it
 	later       []wire.Read // long reads that it has begun
 	laterAt     uint64
+	ahead       map[uint64][]byte // what was sent ahead
+	aheadParts  wire.Assembler
+	turnParts   wire.Assembler
 }
 
 func (p *player) peer() string     { return fmt.Sprintf("%s/%d", p.id, p.session) }
@@ -226,6 +230,7 @@ func (s *script) step(words []string) {
 		s.cfg.WindowBytesMax = s.number(words, "window", 1<<20)
 		s.cfg.JoinPinBytes = 4 * s.cfg.WindowBytesMax
 		s.cfg.ChunkBytes = 128
+		s.cfg.AheadBytes, s.cfg.FragmentBytes = int(s.number(words, "ahead", 0)), wire.HeaderBytes+int(s.number(words, "fragment", 1<<20))
 		s.cfg.JoinFloorBytes = s.number(words, "floor", s.cfg.JoinFloorBytes)
 		s.cfg.TurnBytesMax = int(s.number(words, "turn", int64(s.cfg.TurnBytesMax)))
 		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))
@@ -422,6 +427,8 @@ func (s *script) nodeStep(p *player, words []string) {
 		} else {
 			p.waiting = nil
 		}
+	case "forgets":
+		p.ahead = nil
 	case "far":
 		s.core.nodeByID(p.id).rttUs, _ = strconv.ParseInt(words[1], 10, 64)
 	case "goeson", "finishes":
@@ -556,7 +563,7 @@ func (s *script) settle() {
 			s.frame(f.Peer, slices.Concat(f.Bytes, f.Body))
 		}
 		for _, o := range answered {
-			s.printf("%s: %s", s.label(o), strings.TrimSpace(string(o.Reply)))
+			s.printf("%s: %s", s.label(o), strings.TrimRight(strings.TrimSpace(string(o.Reply)), "~"))
 		}
 		if store != nil {
 			s.printf("store view %d %s", store.No, members(store))
@@ -610,7 +617,14 @@ func (s *script) frame(peer string, b []byte) {
 			}
 			return
 		}
-		h, _, _ := wire.Decode(b)
+		h, body, _ := wire.Decode(b)
+		if _, fragment := h.Fragment(); fragment && h.Type == wire.TTurn {
+			h, body, whole, _ := p.turnParts.Add(h, body)
+			if !whole {
+				return
+			}
+			b = wire.Finish(append(wire.Begin(nil), body...), h)
+		}
 		if !s.chunked || h.Type != wire.TChunk && h.Type != wire.TCredit {
 			text := s.describe(b)
 			if h.Type == wire.TTurn && p.turn > 0 && h.Seq != p.turn+1 {
@@ -639,6 +653,11 @@ func (s *script) describe(b []byte) string {
 		return err.Error()
 	}
 	switch h.Type {
+	case wire.TAhead:
+		if _, fragment := h.Fragment(); !fragment {
+			return fmt.Sprintf("ahead %d: forget it", h.Seq)
+		}
+		return fmt.Sprintf("ahead %d: %d bytes", h.Seq, len(body))
 	case wire.TTurn:
 		t, _ := wire.DecodeTurn(body)
 		text := fmt.Sprintf("turn after %d:", t.Prev.Index)
@@ -652,7 +671,7 @@ func (s *script) describe(b []byte) string {
 					var e wire.Entry
 					rest, _ = wire.NextEntry(rest, &e)
 					index++
-					name := string(e.Body)
+					name := strings.TrimRight(string(e.Body), "~")
 					switch e.Kind {
 					case wire.EntryNoop:
 						name = "noop"
@@ -661,6 +680,9 @@ func (s *script) describe(b []byte) string {
 					}
 					text += fmt.Sprintf(" %d=%s", index, name)
 				}
+			case wire.ItemAhead:
+				index++
+				text += fmt.Sprintf(" %d=ahead %d", index, it.ID)
 			case wire.ItemRead:
 				text += " " + string(it.Read.Body)
 				if it.Read.Due {
@@ -780,6 +802,22 @@ func (s *script) play(p *player, h wire.Header, body []byte) (answers [][]byte) 
 			r.Entries = wire.AppendEntry(r.Entries, &p.entries[i-1])
 		}
 		return [][]byte{e.Append(nil, p.header())}
+	case wire.TAhead:
+		part, fragment := h.Fragment()
+		if !fragment { // not a part: no bytes
+			delete(p.ahead, h.Seq)
+			return nil
+		}
+		reply := p.header()
+		reply.Seq = h.Seq
+		_, body, whole, _ := p.aheadParts.Add(h, body)
+		if whole {
+			if p.ahead == nil {
+				p.ahead = map[uint64][]byte{}
+			}
+			p.ahead[h.Seq] = body
+		}
+		return [][]byte{wire.AheadGot{Fragments: uint32(part + 1), Whole: whole}.Append(nil, reply)}
 	case wire.TTurn:
 		return s.playTurn(p, h, body)
 	case wire.TGoodbye:
@@ -807,6 +845,22 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 	index := t.Prev.Index
 	var it wire.Item
 	for t.Next(&it) {
+		if it.Kind == wire.ItemAhead {
+			entry := p.ahead[it.ID]
+			delete(p.ahead, it.ID)
+			if entry == nil && index+1 > p.pos.Index {
+				s.printf("%s: nack %d", p.id, p.pos.Index)
+				reply := p.header()
+				reply.Seq = h.Seq
+				return [][]byte{wire.Nack{Position: p.pos}.Append(nil, reply)}
+			}
+			if it.Kind = wire.ItemEntries; entry == nil {
+				it.Entries = wire.HeadAlone(it.Entries)
+			} else {
+				copy(entry, it.Entries)
+				it.Entries = entry
+			}
+		}
 		switch it.Kind {
 		case wire.ItemEntries:
 			rest := it.Entries
@@ -946,6 +1000,10 @@ func (s *script) clientStep(label string, words []string) {
 	}
 	if body, ok := arg(words, "near"); ok {
 		o.Near, o.Body = true, []byte(body)
+	}
+	if n := s.number(words, "ahead", 0); n > 0 {
+		o.Ahead, o.Lasting = true, true
+		o.Body = append(o.Body, strings.Repeat("~", max(int(n)-len(o.Body), 0))...)
 	}
 	o.DenyOOM = has(words, "oom")
 	o.Keys = slices.DeleteFunc(o.Keys, func(k uint64) bool { return k == xxhash.Sum64String("oom") })

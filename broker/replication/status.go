@@ -22,7 +22,7 @@ func (c *Core) Status(nowUs int64) op.Status {
 		PendingWrites: len(c.pending.recs), PendingReads: c.pendingReads,
 		Resends: c.counters.resends, ReadsRerouted: c.counters.rerouted,
 		ReadsHedged: c.counters.hedged, ReadsHedgedWon: c.counters.hedgesWon, HedgeAfter: float64(c.hedge.afterUs) / 1e6,
-		NearHits: c.near.hits, NearMisses: c.near.misses, NearBytes: c.near.bytes, NearBytesMax: c.near.bytesMax,
+		SentAhead: c.ahead.total, NearHits: c.near.hits, NearMisses: c.near.misses, NearBytes: c.near.bytes, NearBytesMax: c.near.bytesMax,
 		DigestMismatches: c.counters.digestMismatches, NodesEvicted: maps.Clone(c.counters.evicted),
 		ResumesTotal: c.counters.resumes, SnapshotsTotal: c.counters.snapshots,
 	}

@@ -74,6 +74,10 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		}
 		n.sent += uint64(count)
 		budget -= len(encoded) + len(tail.Bytes)
+		if number := c.aheadAt(n, n.sent); number > 0 && count == 1 {
+			b = wire.AppendAheadItem(b, number, encoded)
+			continue
+		}
 		b = wire.AppendEntriesHead(b, count, len(encoded)+len(tail.Bytes))
 		if count == 1 && len(encoded) >= c.cfg.FragmentBytes {
 			views = append(views, view{len(b), wire.Piece{Bytes: encoded}})
@@ -196,5 +200,6 @@ func (c *Core) receiveNack(n *node, turn uint64, m wire.Nack) {
 		c.sessionOver(n, "position does not fit")
 		return
 	}
+	c.loseAhead(n)
 	c.resend(n, m.Position.Index, "nack")
 }

@@ -23,6 +23,7 @@ type chunk struct {
 	buf    []byte
 	offs   []uint32   // where each entry begins in buf
 	tail   wire.Piece // the rest of its only entry, which was not copied
+	ahead  uint64     // the number under which its only entry was sent ahead; 0: it was not
 	lastMs int64      // time of its last entry
 }
 
@@ -59,9 +60,10 @@ func (w *window) newChunk(size int) chunk {
 	return chunk{first: w.last + 1, buf: make([]byte, 0, size)}
 }
 
-// put adds an entry whose body lasts: it is kept as it is.
-func (w *window) put(head, body []byte, timeMs int64) {
-	w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: head, offs: []uint32{0}, tail: wire.Piece{Bytes: body, Sums: new(wire.Sums)}, lastMs: timeMs})
+// put adds an entry whose body lasts: it is kept as it is. It was sent ahead under a number, or that is 0.
+func (w *window) put(head, body []byte, ahead uint64, timeMs int64) {
+	w.chunks = append(w.chunks, chunk{first: w.last + 1, buf: head, offs: []uint32{0}, tail: wire.Piece{Bytes: body, Sums: new(wire.Sums)},
+		ahead: ahead, lastMs: timeMs})
 	w.bytes += int64(len(head) + len(body))
 	w.last++
 }
@@ -94,6 +96,14 @@ func (w *window) run(index, upTo uint64, maxBytes int) (count int, encoded []byt
 		count++
 	}
 	return count, c.buf[begin:end], c.tail
+}
+
+// ahead is the number under which entry index was sent ahead, 0 if it was not.
+func (w *window) ahead(index uint64) uint64 {
+	if c := w.find(index); c != nil {
+		return c.ahead
+	}
+	return 0
 }
 
 func (c *chunk) end(i int) uint32 {

@@ -16,7 +16,7 @@ func TestWindowKeepsWhatItIsGiven(t *testing.T) {
 		e := bytes.Repeat(fmt.Appendf(nil, "%d,", i), int(i*i%90)+1)
 		want[i] = e
 		if i%7 == 0 {
-			w.put(append(make([]byte, 0, 50), e[0]), e[1:], 0)
+			w.put(append(make([]byte, 0, 50), e[0]), e[1:], i, 0)
 		} else {
 			w.end(append(w.begin(len(e)), e...), 0)
 		}

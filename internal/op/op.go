@@ -52,6 +52,10 @@ type Op struct {
 	// Again: a Read that the submitter asks again if it was Dropped, as nothing that it orders follows in the batch.
 	Again bool
 
+	// Ahead: a Write that nothing follows in its pipeline until it is answered. It may be ordered later than what is
+	// submitted after it.
+	Ahead bool
+
 	// A Barrier waits until Copies in-sync nodes hold entry Index, at most TimeoutMs (0: for ever).
 	// Its Reply is RESP: the number of copies besides the first.
 	Copies    int
@@ -80,12 +84,14 @@ func (o *Op) Batch() *Batch { return o.batch }
 
 // Hold is the ordering core's own bookkeeping on an Op.
 type Hold struct {
-	OrderedUs int64  // when it was taken, microseconds
+	SinceUs   int64  // when it was submitted, microseconds
+	OrderedUs int64  // when it was taken: later, if it waited for memory or was sent ahead
 	Resent    uint8  // how often a read's node died with it
 	Notified  bool   // it has its answer, or nobody waits for one
 	Asked     uint64 // a read: the number of the question that was answered
 	Twice     bool   // a read: it is asked of two nodes
 	Tail      uint64 // a write that waits for memory: the last that was ordered before it
+	Ahead     uint64 // a write: the number under which it was sent ahead of its order; 0: it was not
 	Accesses  uint32 // a read: so many others of its key were answered without a node before
 }
 

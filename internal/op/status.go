@@ -27,6 +27,7 @@ type Status struct {
 	ReadsRerouted    uint64
 	ReadsHedged      uint64  // asked of a second node because the first was slow
 	ReadsHedgedWon   uint64  // of these, those that the second answered first
+	SentAhead        uint64  // writes that nodes held before they were ordered
 	NearHits         uint64  // reads that the near cache answered
 	NearMisses       uint64  // and that it could have answered, but did not have
 	NearBytes        int64   // that it takes

@@ -100,6 +100,7 @@ func (b *brokerHost) collect() {
 	b.w.stats.Compared += int(s.Verify.TotalRanges)
 	b.w.stats.Hedged += int(s.ReadsHedged)
 	b.w.stats.HedgesWon += int(s.ReadsHedgedWon)
+	b.w.stats.SentAhead += int(s.SentAhead)
 	b.w.stats.NearHits += int(s.NearHits)
 	b.w.stats.Evicted += int(s.Memory.Evicted)
 	b.w.stats.OutOfMemory += int(s.Memory.Refused)
@@ -175,8 +176,8 @@ func (b *brokerHost) loop() {
 	for _, o := range ops {
 		b.core.Submit(b.clockUs(), o)
 		w.history.ordered(o)
-		if o.Index == 0 && o.DenyOOM {
-			b.held = append(b.held, o) // perhaps it waits for memory
+		if o.Index == 0 && (o.DenyOOM || o.Ahead) {
+			b.held = append(b.held, o) // perhaps it waits for memory, or is sent ahead
 		}
 	}
 	in := b.inbox
@@ -200,7 +201,7 @@ func (b *brokerHost) loop() {
 	}
 }
 
-// orderedLater tells the history of writes that have waited for memory.
+// orderedLater tells the history of writes that have waited for their order.
 func (b *brokerHost) orderedLater() {
 	b.held = slices.DeleteFunc(b.held, func(o *op.Op) bool {
 		b.w.history.ordered(o)
@@ -219,6 +220,9 @@ func (b *brokerHost) perform() {
 			frame := slices.Concat(f.Bytes, f.Body)
 			if len(frame) > 3 && wire.Type(frame[3]) == wire.TTurn {
 				w.check.turnSent(f.Peer, frame)
+			}
+			if frameType(frame) == wire.TAhead {
+				w.check.aheadSent(f.Peer, frame)
 			}
 			if w.tracing() {
 				w.tracef("-> %s %s", f.Peer, describe(frame))

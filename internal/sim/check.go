@@ -27,12 +27,13 @@ type checker struct {
 	digests  map[place]uint64
 	entries  map[place][]byte           // encoded, as it was sent
 	turns    map[string]*wire.Assembler // of fragments, by peer
-	copies   map[uint64]*copyState      // by data id
-	acked    map[uint64]uint64          // cluster -> highest index acknowledged under ack all
-	safe     map[uint64]uint64          // cluster -> highest safe index of a serving broker
-	coreSafe uint64                     // of this core, this history
-	coreIn   uint64                     // the history
-	promised map[*nodeHost]uint64       // by process
+	aheads   map[aheadTo][]byte
+	copies   map[uint64]*copyState // by data id
+	acked    map[uint64]uint64     // cluster -> highest index acknowledged under ack all
+	safe     map[uint64]uint64     // cluster -> highest safe index of a serving broker
+	coreSafe uint64                // of this core, this history
+	coreIn   uint64                // the history
+	promised map[*nodeHost]uint64  // by process
 	before   map[*nodeHost]wire.Position
 	lastMs   int64 // the highest time that the broker has given to an entry or a read
 
@@ -45,7 +46,7 @@ type checker struct {
 type copyState struct{ last wire.Position }
 
 func (c *checker) init(w *world) {
-	*c = checker{w: w, turns: map[string]*wire.Assembler{}, digests: map[place]uint64{}, entries: map[place][]byte{}, copies: map[uint64]*copyState{},
+	*c = checker{w: w, turns: map[string]*wire.Assembler{}, aheads: map[aheadTo][]byte{}, digests: map[place]uint64{}, entries: map[place][]byte{}, copies: map[uint64]*copyState{},
 		acked: map[uint64]uint64{}, safe: map[uint64]uint64{}, promised: map[*nodeHost]uint64{}, reads: map[asked]wire.Position{}, before: map[*nodeHost]wire.Position{}}
 }
 
@@ -273,6 +274,17 @@ func (c *checker) turnSent(peer string, frame []byte) {
 				c.entrySent(place{cluster, wire.Position{Era: t.Era, Index: index}}, b[:len(b)-len(rest)], &e)
 				b = rest
 			}
+		case wire.ItemAhead:
+			var e wire.Entry
+			encoded := bytes.Clone(c.aheads[aheadTo{peer, it.ID}])
+			copy(encoded, it.Entries)
+			if _, err := wire.NextEntry(encoded, &e); err != nil {
+				w.failf("the broker names an entry that it has not sent ahead: %v", err)
+				return
+			}
+			index++
+			c.lastMs = max(c.lastMs, e.TimeMs)
+			c.entrySent(place{cluster, wire.Position{Era: t.Era, Index: index}}, encoded, &e)
 		case wire.ItemRead:
 			c.lastMs = max(c.lastMs, it.Read.TimeMs)
 			if n != nil && n.session == h.Session && !c.inView(n, &w.broker.view) {
@@ -283,6 +295,26 @@ func (c *checker) turnSent(peer string, frame []byte) {
 	if t.Err() != nil {
 		w.failf("the broker sent a turn that is damaged")
 	}
+}
+
+// aheadTo names what was sent ahead on one connection.
+type aheadTo struct {
+	peer   string
+	number uint64
+}
+
+// aheadSent looks at a fragment of an entry that is not ordered yet.
+func (c *checker) aheadSent(peer string, frame []byte) {
+	h, body, err := wire.Decode(frame)
+	if err != nil {
+		c.w.failf("the broker sent a fragment that cannot be decoded: %v", err)
+		return
+	}
+	to := aheadTo{peer, h.Seq}
+	if part, fragment := h.Fragment(); part == 0 || !fragment {
+		delete(c.aheads, to)
+	}
+	c.aheads[to] = append(c.aheads[to], body...)
 }
 
 // inView: some copy of the node is a member.

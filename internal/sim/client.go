@@ -21,6 +21,7 @@ type client struct {
 	serial   int
 	last     uint64 // index of its last write
 	queue    [][]string
+	ordered  []*operation // its last ones
 	ids      retrier
 }
 
@@ -50,7 +51,7 @@ func (c *client) think() {
 			n = 2 + w.rng.IntN(6)
 		}
 		for i := 0; i < n; i++ {
-			c.submit()
+			c.submit(i == n-1)
 		}
 	})
 }
@@ -58,10 +59,22 @@ func (c *client) think() {
 // brokerDied: what was in flight has no answer; a new connection follows.
 func (c *client) brokerDied() {
 	c.token++
-	c.queue = nil
+	c.queue, c.ordered = nil, nil
 	c.inFlight = 0
 	c.last = 0
 	c.think()
+}
+
+// checkPipeline: the writes of a connection are ordered as they were submitted.
+func (c *client) checkPipeline(x *operation) {
+	for _, y := range c.ordered {
+		if y.epoch == x.epoch && (y.invoked < x.invoked) != (y.o.Index < x.o.Index) {
+			c.w.failf("6: ordered as %d and %d, and submitted the other way: %s, %s", x.o.Index, y.o.Index, text(x.o), text(y.o))
+		}
+	}
+	if c.ordered = append(c.ordered, x); len(c.ordered) > 20 {
+		c.ordered = c.ordered[1:]
+	}
 }
 
 func (c *client) answered() {
@@ -71,8 +84,9 @@ func (c *client) answered() {
 	}
 }
 
-func (c *client) submit() {
+func (c *client) submit(last bool) {
 	o := c.next()
+	o.Ahead = last && o.Kind == op.Write
 	c.inFlight++
 	c.w.history.submit(c, o)
 	c.w.broker.submit(o)

@@ -46,6 +46,8 @@ func describe(b []byte) string {
 				}
 			case wire.ItemRead:
 				s += fmt.Sprintf(" read(%d t%d %s)", it.Read.ID, it.Read.TimeMs%100000, strings.ReplaceAll(string(it.Read.Body), "\r\n", " "))
+			case wire.ItemAhead:
+				s += fmt.Sprintf(" ahead(%d)", it.ID)
 			case wire.ItemQuery:
 				s += fmt.Sprintf(" query(%d)", it.ID)
 			case wire.ItemSnapshot:
@@ -65,6 +67,11 @@ func describe(b []byte) string {
 			}
 			s += fmt.Sprintf(" reply(%d %d %q)", kind, id, reply)
 		}
+	case wire.TAhead:
+		s += fmt.Sprintf(" number=%d bytes=%d", h.Seq, len(body))
+	case wire.TAheadGot:
+		m, _ := wire.DecodeAheadGot(body)
+		s += fmt.Sprintf(" number=%d %+v", h.Seq, m)
 	case wire.TPosition:
 		m, _ := wire.DecodePositionReport(body)
 		s += fmt.Sprintf(" %+v", m)

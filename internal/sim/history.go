@@ -112,6 +112,9 @@ func (h *history) viewDurable(v replication.View) {
 	h.clusters = append(h.clusters, &lineage{id: v.ClusterID, view: v})
 	h.w.stats.Eras++
 	h.byIndex = map[wire.Position]*operation{} // a new history may begin in the same epoch
+	for _, c := range h.w.clients {
+		c.ordered = nil
+	}
 	h.w.check.writes = map[uint64][]uint64{}
 }
 
@@ -141,6 +144,9 @@ func (h *history) ordered(o *op.Op) {
 	}
 	epoch, _, _, _ := h.w.broker.core.Indexes()
 	x.epoch = epoch
+	if c := x.client; c != nil && h.w.plan.Broker.Memory.LimitBytes == 0 { // at a limit a pipeline waits as a batch, which there is none of here
+		c.checkPipeline(x)
+	}
 	h.byIndex[wire.Position{Era: epoch, Index: o.Index}] = x
 	h.w.check.written(o)
 }

@@ -90,6 +90,7 @@ func drawPlan(r *rand.Rand) Plan {
 	}
 	b.MinInSync = pick(r, 1, 1, 1, 2)
 	b.MinInSync = min(b.MinInSync, p.Nodes)
+	b.AheadBytes = []int{0, 1, 60}[(p.Clients+p.Keys)%3]
 	n := &p.Node
 	if r.IntN(3) == 0 {
 		b.Memory.LimitBytes = pick[int64](r, 100, 250, 600)

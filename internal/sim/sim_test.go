@@ -99,8 +99,8 @@ func TestSeeds(t *testing.T) {
 	seconds := time.Since(began).Seconds()
 	t.Logf("seeds %d-%d: %d runs, %d steps (%.0f/s), %d frames, %d operations (%d answered, %d refused, %d of unknown outcome), %d entries",
 		*fromFlag, *fromFlag+*seedsFlag-1, ran, sum.Steps, float64(sum.Steps)/seconds, sum.Frames, sum.Ops, sum.OK, sum.Refused, sum.Unknown, sum.Entries)
-	t.Logf("%d faults %s; %d views, %d eras, %d snapshots, %d resumes, %d snapshots read in the broker, %d entries sent again, %d reads asked elsewhere, %d asked twice (%d answered by the second), %d answered by the near cache, %d keys evicted by %d entries, %d writes refused for memory, %d ranges compared; %d writes came again with their ids; last copy lost in %d runs, %d writes lost that were acknowledged by fewer than all; %d times went on with what was left on disks, %d answers lost by that",
-		sum.FaultsTotal(), faultCounts(sum), sum.Views, sum.Eras, sum.Snapshots, sum.Resumes, sum.Read, sum.Resends, sum.Rerouted, sum.Hedged, sum.HedgesWon, sum.NearHits, sum.Evicted, sum.Evictions, sum.OutOfMemory, sum.Compared, sum.Retries, sum.CopiesLost, sum.LostUnsafe, sum.FromDisks, sum.LostOnDisk)
+	t.Logf("%d faults %s; %d views, %d eras, %d snapshots, %d resumes, %d snapshots read in the broker, %d entries sent again, %d reads asked elsewhere, %d asked twice (%d answered by the second), %d answered by the near cache, %d writes sent ahead, %d keys evicted by %d entries, %d writes refused for memory, %d ranges compared; %d writes came again with their ids; last copy lost in %d runs, %d writes lost that were acknowledged by fewer than all; %d times went on with what was left on disks, %d answers lost by that",
+		sum.FaultsTotal(), faultCounts(sum), sum.Views, sum.Eras, sum.Snapshots, sum.Resumes, sum.Read, sum.Resends, sum.Rerouted, sum.Hedged, sum.HedgesWon, sum.NearHits, sum.SentAhead, sum.Evicted, sum.Evictions, sum.OutOfMemory, sum.Compared, sum.Retries, sum.CopiesLost, sum.LostUnsafe, sum.FromDisks, sum.LostOnDisk)
 }
 
 func faultCounts(s Stats) string {

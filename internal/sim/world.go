@@ -48,6 +48,7 @@ type Stats struct {
 	Resends, Rerouted         int
 	Hedged, HedgesWon         int
 	NearHits                  int
+	SentAhead                 int
 	Evictions, Evicted        int // entries, keys
 	OutOfMemory               int
 	Compared                  int // ranges
@@ -83,6 +84,7 @@ func (s *Stats) Add(t Stats) {
 	s.Hedged += t.Hedged
 	s.HedgesWon += t.HedgesWon
 	s.NearHits += t.NearHits
+	s.SentAhead += t.SentAhead
 	s.Evictions += t.Evictions
 	s.Evicted += t.Evicted
 	s.OutOfMemory += t.OutOfMemory

@@ -117,6 +117,7 @@ type Replica struct {
 	safe      uint64
 	inSync    bool
 	assembler wire.Assembler
+	aheads    aheads
 
 	ring    ring
 	replies arena
@@ -205,7 +206,7 @@ func (r *Replica) clear() {
 	r.digest, r.checkAt, r.check = 0, 0, 0
 	r.safe = 0
 	r.ring = ring{}
-	r.turn = turnState{}
+	r.turn, r.aheads = turnState{}, aheads{}
 	r.laters, r.donations = nil, nil
 	r.abandonSnapshot()
 }
@@ -215,7 +216,7 @@ func (r *Replica) Open(session uint64) {
 	r.begin()
 	r.session = session
 	r.assembler = wire.Assembler{}
-	r.turn = turnState{}
+	r.turn, r.aheads = turnState{}, aheads{}
 	r.closeLaters()
 	r.closeDonations()
 	if r.load != nil {
@@ -270,6 +271,12 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 			r.takeTerms(&m)
 			r.inSync = m.InSync
 			r.safe = max(r.safe, m.Safe)
+		}
+		return Continue, ""
+	}
+	if h.Type == wire.TAhead {
+		if h.Epoch == r.promised && r.load == nil {
+			r.receiveAhead(h, body)
 		}
 		return Continue, ""
 	}
@@ -352,7 +359,7 @@ func (r *Replica) promise(epoch uint64, m wire.Prepare) {
 	}
 	r.promised, r.brokerRun, r.number = epoch, m.BrokerRun, m.Number
 	r.keepPromise()
-	r.turn = turnState{}
+	r.turn, r.aheads = turnState{}, aheads{}
 	r.closeLaters()
 	r.closeDonations()
 	r.report(0)

@@ -116,6 +116,11 @@ func (r *Replica) Step() {
 			if 2*len(s.rest) < s.frameBytes {
 				s.rest = bytes.Clone(s.rest) // the ring keeps entries, not the reads that came with them
 			}
+		case wire.ItemAhead:
+			if !r.beginAhead(s.item.ID, s.item.Entries) {
+				r.breakOff()
+				return
+			}
 		case wire.ItemRead:
 			q := &s.item.Read
 			r.reads++

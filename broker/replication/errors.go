@@ -6,6 +6,7 @@ const (
 	errLoading          = "LOADING Redis is loading the dataset in memory"
 	errClusterDown      = "CLUSTERDOWN The cluster is down"
 	errTryAgain         = "TRYAGAIN Write queue is full, try again"
+	errNoRoomYet        = "TRYAGAIN Nodes are slow to make room below 'maxmemory', try again"
 	errNoReplicas       = "NOREPLICAS Not enough good replicas to write."
 	errTooLarge         = "ERR the command exceeds 1 GiB"
 	errReadLost         = "ERR the read did not get an answer: the nodes that executed it died"

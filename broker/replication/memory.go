@@ -15,10 +15,10 @@ import (
 //
 // A write that may take memory is ordered while the estimate is within the limit. Beyond it, it waits: until nodes have
 // said how much it really is (all that was ordered before may have given some back), and until evictions have made room.
-// It is refused, with nothing done, when there is no room and nobody can make any, or when that has taken memoryWaitUs. What other operations wait for it are those of the same
-// pipeline behind it; reads of others never do.
+// It is refused, with nothing done, when it is certain that there is no room and that nobody can make any: nodes that are
+// slow, or silent for a moment, make nothing certain. After Config.WriteTimeoutMs, as a write that was ordered, it is
+// to be tried again. What other operations wait for it are those of the same pipeline behind it; reads of others never do.
 const (
-	memoryWaitUs = 1_000_000
 	// Beyond that part of the limit nodes are asked in their streams what they take: heartbeats come late.
 	memoryNear     = 8
 	memoryAskShare = 256 // and again when what was ordered may have taken that share
@@ -184,7 +184,7 @@ func (c *Core) holdForMemory(o *op.Op) bool {
 		return false
 	}
 	b := o.Batch()
-	if behind := b != nil && m.batches[b] > 0; !behind && (!o.DenyOOM || m.room >= 0) {
+	if behind := b != nil && m.batches[b] > 0; !behind && (!o.DenyOOM || m.room >= 0 || c.refuse(o) != "") {
 		return false
 	}
 	o.Hold.Tail = c.tail
@@ -207,7 +207,8 @@ func (c *Core) goOnHeld() {
 	for len(m.held) > 0 {
 		o := m.held[0]
 		noRoom := o.DenyOOM && m.limit > 0 && m.room < 0
-		if noRoom && !c.memoryIsShort(o.Hold.OrderedUs, o.Hold.Tail) && c.nowUs-o.Hold.OrderedUs < memoryWaitUs {
+		short := noRoom && c.memoryIsShort(o.Hold.OrderedUs, o.Hold.Tail)
+		if noRoom && !short && c.nowUs-o.Hold.OrderedUs < c.cfg.WriteTimeoutMs*1000 {
 			return
 		}
 		m.held[0] = nil
@@ -217,18 +218,21 @@ func (c *Core) goOnHeld() {
 				delete(m.batches, b)
 			}
 		}
-		if noRoom {
+		switch {
+		case short:
 			m.refused++
 			c.answerError(o, outOfMemory(o))
-			continue
+		case noRoom:
+			c.answerError(o, errNoRoomYet)
+		default:
+			c.take(o)
 		}
-		c.take(o)
 	}
 	m.held = nil
 }
 
-// memoryIsShort says whether it is certain that there is no room, and that nobody will make any: none that was asked
-// since then could name a key. What they say counts if they had applied all that was ordered before: it may have given
+// memoryIsShort says whether it is certain that there is no room, and that nobody will make any: each was asked since
+// then and could name no key. What they say counts if they had applied all that was ordered before: it may have given
 // memory back.
 func (c *Core) memoryIsShort(sinceUs int64, before uint64) bool {
 	m := &c.memory
@@ -242,8 +246,11 @@ func (c *Core) memoryIsShort(sinceUs int64, before uint64) bool {
 	if !over || m.settings.Policy == eviction.NoEviction {
 		return over
 	}
-	for _, n := range c.usable {
-		if n.nominates() && !(n.memory.empty && n.memory.emptyUs >= sinceUs && n.memory.emptyAt >= m.taken && n.memory.emptyTo >= before) {
+	for _, n := range c.nodes {
+		if n.required() && !n.inSync() {
+			return false // it comes back, or leaves the set
+		}
+		if n.inSync() && n.nominates() && !(n.memory.empty && n.memory.emptyUs >= sinceUs && n.memory.emptyAt >= m.taken && n.memory.emptyTo >= before) {
 			return false
 		}
 	}

@@ -231,6 +231,7 @@ func (s *script) step(words []string) {
 		s.cfg.JoinPinBytes = 4 * s.cfg.WindowBytesMax
 		s.cfg.ChunkBytes = 128
 		s.cfg.AheadBytes, s.cfg.FragmentBytes = int(s.number(words, "ahead", 0)), wire.HeaderBytes+int(s.number(words, "fragment", 1<<20))
+		s.cfg.WriteTimeoutMs = s.number(words, "timeout", s.cfg.WriteTimeoutMs)
 		s.cfg.JoinFloorBytes = s.number(words, "floor", s.cfg.JoinFloorBytes)
 		s.cfg.TurnBytesMax = int(s.number(words, "turn", int64(s.cfg.TurnBytesMax)))
 		s.cfg.JoinLagEntries = uint64(s.number(words, "lag", int64(s.cfg.JoinLagEntries)))

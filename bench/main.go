@@ -64,7 +64,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.IntVar(&o.repeat, "repeat", 5, "runs of each side")
 	f.DurationVar(&o.quiet, "quiet", 0, "before each pair of runs wait until nothing else uses the machine, so long at most")
 	f.IntVar(&o.keys, "keys", 1_000_000, "keys of the rows about joins and memory")
-	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node")
+	f.BoolVar(&o.profile, "profile", false, "after each row's runs, one more of ours with CPU profiles of the broker and a node; with -memory -rows churn, profiles of that")
 	f.BoolVar(&o.list, "list", false, "list the rows and end")
 	f.StringVar(&o.growth, "growth", "", "`directory` for pictures of how throughput and CPU change with nodes, connections, value sizes and keys, instead of rows; -rows names some")
 	f.StringVar(&o.memory, "memory", "", "`directory` for tables of bytes a key, hit ratios, resident memory at a limit, and of saving and loading snapshots, instead of rows; -rows bytes, hits, churn or saves names one")
@@ -90,7 +90,12 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return withRunner(ctx, o, stderr, func(r *runner) error { return grow(ctx, r, gs, o.growth, stderr) })
 	}
 	if o.memory != "" {
-		return withRunner(ctx, o, stderr, func(r *runner) error { return memoryTables(ctx, r, o, stderr) })
+		return withRunner(ctx, o, stderr, func(r *runner) error {
+			if o.profile {
+				r.profiles = filepath.Join(o.out, "memory")
+			}
+			return memoryTables(ctx, r, o, stderr)
+		})
 	}
 	rows, err := choose(allRows(o), o.rows)
 	if err != nil {

@@ -257,7 +257,12 @@ func churn(ctx context.Context, r *runner, o options, progress io.Writer) (strin
 		if err != nil {
 			return "", err
 		}
+		profiled := make(chan error, 1)
+		go func() { profiled <- r.profileChurn(ctx, sys, server.name, o.churn) }()
 		writes, most, err := churnOne(sys, o)
+		if e := <-profiled; err == nil {
+			err = e
+		}
 		err = sys.Explain(err)
 		sys.Stop()
 		if err != nil {
@@ -268,6 +273,19 @@ func churn(ctx context.Context, r *runner, o options, progress io.Writer) (strin
 		fmt.Fprintf(progress, "%s: %.0f writes/s, %.0f MB at most, %+.1f %%\n", server.name, float64(writes)/o.churn.Seconds(), megabytes(most), over)
 	}
 	return b.String(), nil
+}
+
+// profileChurn keeps CPU profiles of the second half of a run, if that was asked for.
+func (r *runner) profileChurn(ctx context.Context, sys *system.System, name string, lasts time.Duration) error {
+	if r.profiles == "" {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(lasts / 2):
+	}
+	return sys.Profile(ctx, filepath.Join(r.profiles, "churn, "+name), lasts/2-500*time.Millisecond)
 }
 
 func churnOne(sys *system.System, o options) (writes int, most int64, err error) {

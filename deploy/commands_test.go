@@ -24,6 +24,7 @@ type command struct {
 	args  []string          // the binary's name first
 	env   map[string]string // what the file sets for it
 	ports []string          // what the file says that it listens on
+	kept  []string          // the directories of its that outlive it
 }
 
 // names are the flags that the command line and its environment give.
@@ -42,7 +43,7 @@ func (c command) flags() (names []string) {
 	return names
 }
 
-// value is what the command line gives for the flag, "" when it does not.
+// value is what the command line, or its environment, gives for the flag, "" when they do not.
 func (c command) value(flag string) string {
 	for i, a := range c.args {
 		if v, ok := strings.CutPrefix(a, "--"+flag+"="); ok {
@@ -52,7 +53,7 @@ func (c command) value(flag string) string {
 			return c.args[i+1]
 		}
 	}
-	return ""
+	return c.env["BRAINER_"+strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))]
 }
 
 var portOf = regexp.MustCompile(`:(\d+)$`)
@@ -175,6 +176,9 @@ func composeCommands(t *testing.T) (all []command) {
 		for k := range env {
 			c.env[k] = ""
 		}
+		for _, v := range strs(at(s, "volumes")) {
+			c.kept = append(c.kept, strings.Split(v, ":")[1])
+		}
 		for _, p := range strs(at(s, "ports")) {
 			c.ports = append(c.ports, portOf.FindStringSubmatch(p)[1])
 		}
@@ -198,6 +202,13 @@ func kubernetesCommands(t *testing.T) (all []command) {
 				for _, e := range env {
 					c.env[at(e, "name").(string)] = ""
 				}
+				mounts, _ := at(container, "volumeMounts").([]any)
+				claims, _ := at(d, "spec", "volumeClaimTemplates").([]any)
+				for _, m := range mounts {
+					if slices.ContainsFunc(claims, func(claim any) bool { return at(claim, "metadata", "name") == at(m, "name") }) {
+						c.kept = append(c.kept, at(m, "mountPath").(string))
+					}
+				}
 				ports, _ := at(container, "ports").([]any)
 				for _, p := range ports {
 					c.ports = append(c.ports, number(at(p, "containerPort")))
@@ -216,8 +227,19 @@ func systemdCommands(t *testing.T) (all []command) {
 				args := strings.Fields(run)
 				args[0] = filepath.Base(args[0])
 				c := command{where: file, args: args, env: map[string]string{}}
+				for _, m := range regexp.MustCompile(`(?m)^StateDirectory=(.+)$`).FindAllStringSubmatch(read(t, file), -1) {
+					c.kept = append(c.kept, "/var/lib/"+m[1])
+				}
+				for _, line := range regexp.MustCompile(`(?m)^Environment=(.+)$`).FindAllStringSubmatch(read(t, file), -1) {
+					for _, assignment := range strings.Fields(line[1]) {
+						name, value, _ := strings.Cut(assignment, "=")
+						c.env[name] = value
+					}
+				}
 				for _, m := range regexp.MustCompile(`\bBRAINER_[A-Z_]+\b`).FindAllString(read(t, file), -1) {
-					c.env[m] = ""
+					if _, set := c.env[m]; !set {
+						c.env[m] = "" // one in a comment is a flag, too
+					}
 				}
 				all = append(all, c)
 			}
@@ -370,6 +392,31 @@ func TestNodesDialTheBroker(t *testing.T) {
 		}
 	}
 	t.Error("kubernetes/broker.yaml: there is no Service brainer-broker")
+}
+
+// What must outlive a process, or its container, is where it does. Nodes keep their copies, within bounds, and brokers snapshots.
+func TestWhatIsKeptIsOnAVolume(t *testing.T) {
+	for _, c := range slices.Concat(composeCommands(t), kubernetesCommands(t), systemdCommands(t)) {
+		var want []string
+		switch c.args[0] {
+		case "run_broker":
+			want = []string{"state-dir", "snapshot-dir"}
+			if c.value("snapshot-every") == "" || c.value("maxmemory-policy") == "" {
+				t.Errorf("%s: no snapshots are taken, or nothing makes room", c.where)
+			}
+		case "run_node":
+			want = []string{"data-dir"}
+			if c.value("storage") != "disk" || c.value("maxmemory") == "" {
+				t.Errorf("%s: its copy is in memory alone, or has no limit", c.where)
+			}
+		}
+		for _, flag := range want {
+			dir := c.value(flag)
+			if !slices.ContainsFunc(c.kept, func(kept string) bool { return dir == kept || strings.HasPrefix(dir, kept+"/") }) {
+				t.Errorf("%s: --%s %s is not in what is kept, %q", c.where, flag, dir, c.kept)
+			}
+		}
+	}
 }
 
 // Services, probes and policies name ports that a container has.

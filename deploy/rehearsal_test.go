@@ -17,26 +17,44 @@ import (
 )
 
 // compose.yaml's processes, started here with its own command lines: only the addresses are those of
-// this machine, and the ports the system's choice. Its health checks are run, and the image's.
+// this machine, the ports the system's choice, and volumes directories. Its health checks are run, and the image's.
 func TestComposeStartsAClusterThatWorks(t *testing.T) {
-	commands := composeCommands(t)
 	env := append(os.Environ(), "BRAINER_REQUIREPASS=secret")
+	volumes := map[string]string{}
+	for _, c := range composeCommands(t) {
+		volumes[c.where] = t.TempDir()
+	}
+	t.Run("empty", func(t *testing.T) {
+		broker := composed(t, env, volumes)
+		if out := run(t, env, "brainer-cli", broker, "SET", "k", "v"); out != "OK" {
+			t.Errorf("SET: %q", out)
+		}
+		if out := run(t, env, "brainer-cli", broker, "BGSAVE"); !strings.Contains(out, "started") {
+			t.Errorf("BGSAVE: %q", out)
+		}
+		snapshots := filepath.Join(volumes["compose.yaml: broker"], "snapshots", "brainer-*")
+		await(t, "brainer-", func() string { names, _ := filepath.Glob(snapshots); return strings.Join(names, " ") })
+	})
+	t.Run("again, from its volumes", func(t *testing.T) {
+		if out := run(t, env, "brainer-cli", composed(t, env, volumes), "GET", "k"); out != "v" {
+			t.Errorf("GET: %q", out)
+		}
+	})
+}
+
+// composed starts the processes until the test ends, has everything checked, and returns the broker's address for clients.
+func composed(t *testing.T, env []string, volumes map[string]string) (broker string) {
+	t.Helper()
 	var endpoint, redis, metrics string
 	var nodes []string // their own endpoints
 	var checks []command
-	for _, c := range commands {
+	for _, c := range composeCommands(t) {
 		switch c.args[0] {
 		case "run_broker":
-			args := local(c.args[1:], "")
-			for i, a := range args {
-				if strings.HasPrefix(a, "--state-dir=") {
-					args[i] = "--state-dir=" + t.TempDir()
-				}
-			}
-			said := startProcess(t, env, "broker starts", "run_broker", args...)
+			said := startProcess(t, env, "broker starts", "run_broker", local(c.args[1:], "", volumes[c.where])...)
 			endpoint, redis, metrics = said["broker"], said["listen"], said["metrics"]
 		case "run_node":
-			said := startProcess(t, env, "node starts", "run_node", local(c.args[1:], endpoint)...)
+			said := startProcess(t, env, "node starts", "run_node", local(c.args[1:], endpoint, volumes[c.where])...)
 			nodes = append(nodes, said["endpoint"])
 		case "brainer-cli":
 			checks = append(checks, c)
@@ -44,14 +62,6 @@ func TestComposeStartsAClusterThatWorks(t *testing.T) {
 	}
 	await(t, "ready", func() string { return page("http://" + metrics + "/readyz") })
 	await(t, "\nbrainer_nodes_in_sync 3\n", func() string { return page("http://" + metrics + "/metrics") })
-
-	broker := "redis://:secret@" + redis
-	if out := run(t, env, "brainer-cli", broker, "SET", "k", "v"); out != "OK" {
-		t.Errorf("SET: %q", out)
-	}
-	if out := run(t, env, "brainer-cli", broker, "GET", "k"); out != "v" {
-		t.Errorf("GET: %q", out)
-	}
 
 	for _, c := range dockerfileCommands(t) {
 		if c.args[0] != "brainer-cli" {
@@ -67,11 +77,12 @@ func TestComposeStartsAClusterThatWorks(t *testing.T) {
 		t.Fatalf("%d nodes, %d health checks, want 3", len(nodes), len(checks))
 	}
 	for i, c := range checks {
-		args := local(c.args[1:], nodes[i])
+		args := local(c.args[1:], nodes[i], "")
 		if out := run(t, env, "brainer-cli", args...); !strings.Contains(out, "in_sync:true") {
 			t.Errorf("%s: %q", c.where, out)
 		}
 	}
+	return "redis://:secret@" + redis
 }
 
 var (
@@ -80,9 +91,10 @@ var (
 	served  = regexp.MustCompile(`0\.0\.0\.0:\d+`)
 )
 
-// local puts this machine's addresses into a container's command line.
-func local(args []string, peer string) (on []string) {
+// local puts this machine's addresses into a container's command line, and a directory for its volume.
+func local(args []string, peer, volume string) (on []string) {
 	for _, a := range args {
+		a = strings.ReplaceAll(a, "/var/lib/brainer", volume)
 		a = dialled.ReplaceAllString(a, peer)
 		a = bound.ReplaceAllString(a, "tcp://127.0.0.1:*")
 		on = append(on, served.ReplaceAllString(a, "127.0.0.1:0"))
@@ -133,7 +145,7 @@ func startProcess(t *testing.T, env []string, msg, binary string, args ...string
 		return s
 	case <-logged:
 		t.Fatalf("%s %q ended without saying %q", binary, args, msg)
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%s %q did not say %q", binary, args, msg)
 	}
 	return nil
@@ -154,7 +166,7 @@ func run(t *testing.T, env []string, name string, args ...string) string {
 }
 
 func page(url string) string {
-	client := http.Client{Timeout: 5 * time.Second}
+	client := http.Client{Timeout: patience}
 	resp, err := client.Get(url)
 	if err != nil {
 		return err.Error()
@@ -164,14 +176,17 @@ func page(url string) string {
 	return string(b)
 }
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 // await asks until the answer contains want.
 func await(t *testing.T, want string, ask func() string) {
 	t.Helper()
 	var last string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if last = ask(); strings.Contains(last, want) {
 			return
 		}
 	}
-	t.Fatalf("no %q after 30 s, last: %.2000s", want, last)
+	t.Fatalf("no %q after %s, last: %.2000s", want, patience, last)
 }

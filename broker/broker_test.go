@@ -95,15 +95,18 @@ func do(t *testing.T, b *broker.Broker, args ...string) string {
 	select {
 	case <-batch.Done():
 		return string(batch.Ops[0].Reply)
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%v: no answer; %+v", args, b.Status())
 		return ""
 	}
 }
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -15,7 +15,7 @@ import (
 
 func recv(t *testing.T, d link.Dealer) []byte {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		body, err := d.Recv()
 		if err == nil {
@@ -40,12 +40,12 @@ func TestClientOfTheEndpointIsAConnection(t *testing.T) {
 	b.SetServe(func(c net.Conn) {
 		defer close(ended)
 		defer c.Close()
-		if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
-			t.Error(err)
-		}
 		buf := make([]byte, 5)
 		if _, err := io.ReadFull(c, buf); err != nil || string(buf) != "hello" {
 			t.Errorf("%q, %v", buf, err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+			t.Error(err)
 		}
 		if _, err := c.Read(buf); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("a read past its deadline: %v", err)

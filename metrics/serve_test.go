@@ -41,8 +41,11 @@ func get(t *testing.T, url string) (int, string) {
 	return code, body
 }
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 func fetch(url string) (code int, body string, err error) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	resp, err := client.Get(url)
 	if err != nil {
 		return 0, "", err
@@ -128,7 +131,7 @@ func TestStopLetsAScrapeFinish(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	// The listener is closed before the scrape ends: that is the order of a graceful stop.
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		s, err := Listen(strings.TrimPrefix(url, "http://"), http.NotFoundHandler(), nil)
 		if err == nil {
 			s.listener.Close()

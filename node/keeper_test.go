@@ -51,11 +51,14 @@ func start(t *testing.T, s storage.Storage, fsync Fsync) (*keeper, chan struct{}
 	return k, kicks
 }
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 func await(t *testing.T, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("it does not come")
 	}
 }

@@ -16,7 +16,7 @@ func TestGoRedisWorksUnchanged(t *testing.T) {
 	for _, proto := range []int{2, 3} {
 		t.Run(fmt.Sprintf("RESP%d", proto), func(t *testing.T) {
 			s := startServer(t, func(o *Options) { o.Password = "secret" })
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			c := redis.NewClient(&redis.Options{Addr: s.addr, Protocol: proto, Password: "secret", ClientName: "me", DB: 2})
 			defer c.Close()
@@ -100,7 +100,7 @@ func TestRedisCliPipesALoad(t *testing.T) {
 	for i := range 50_000 {
 		fmt.Fprintf(&in, "SET key:%d 'value %d'\r\n", i, i)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := osexec.CommandContext(ctx, path, "-h", host, "-p", port, "--pipe")
 	cmd.Stdin = strings.NewReader(in.String())

@@ -161,7 +161,7 @@ func TestTenThousandConnections(t *testing.T) {
 					continue
 				}
 				conns[i] = conn
-				_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(patience))
 				var reply [7]byte
 				if _, err := io.WriteString(conn, pingCmd); err != nil {
 					failed.Add(1)
@@ -276,7 +276,7 @@ func TestAVirtualConnectionIsServedLikeATCPOne(t *testing.T) {
 	near, far := net.Pipe()
 	ended := make(chan error, 1)
 	go func() { ended <- s.ServeConn(far) }()
-	_ = near.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = near.SetDeadline(time.Now().Add(patience))
 	go func() { _, _ = io.WriteString(near, "GET k\r\nAUTH secret\r\nSET k v\r\nGET k\r\nQUIT\r\n") }()
 	got, err := io.ReadAll(near)
 	if want := "-NOAUTH Authentication required.\r\n+OK\r\n+OK\r\n$1\r\nv\r\n+OK\r\n"; err != nil || string(got) != want {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 )
 
 // byHand is a server with a loop whose owner is the test.
@@ -37,7 +36,7 @@ func startByHand(t *testing.T) *byHand {
 	t.Cleanup(func() {
 		down := make(chan error, 1)
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			down <- s.Shutdown(ctx)
 		}()

@@ -34,7 +34,7 @@ func greeting(t *testing.T, addr string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(conn, "PING\r\n")
 	_ = conn.(*net.TCPConn).CloseWrite()
 	b, _ := io.ReadAll(conn) // a reset ends it too

@@ -41,7 +41,7 @@ func serveAlso(t *testing.T, s *testServer, host string, serve func(net.Listener
 		}
 	})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Error("shutdown:", err)
@@ -59,7 +59,7 @@ func pingTLS(t *testing.T, addr string, config *tls.Config) (reply, name string,
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	_ = raw.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = raw.SetDeadline(time.Now().Add(patience))
 	conn := tls.Client(raw, config)
 	if err := conn.Handshake(); err != nil {
 		return "", "", err
@@ -134,7 +134,7 @@ func TestBytesThatAreNoHandshakeEndTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(conn, "*1\r\n$4\r\nPING\r\n")
 	if b, _ := io.ReadAll(conn); strings.Contains(string(b), "PONG") {
 		t.Errorf("answered in the clear: %q", b)
@@ -152,13 +152,13 @@ func TestATLSConnectionIsShutDownLikeAnyOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(conn, "PING\r\n")
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); line != "+PONG\r\n" {
 		t.Fatalf("%q %v", line, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		t.Error(err)

@@ -95,6 +95,9 @@ func (s *server) reply(cmd resp.Command) string {
 	return "-ERR unknown command\r\n"
 }
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 func run(t *testing.T, addr string, w Work, fill bool) *Result {
 	t.Helper()
 	s, err := Dial(addr, w)
@@ -102,7 +105,7 @@ func run(t *testing.T, addr string, w Work, fill bool) *Result {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var r *Result
 	if fill {

@@ -226,7 +226,7 @@ func (w *written) Write(p []byte) (int, error) {
 
 func (w *written) await(t *testing.T, what string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		w.mu.Lock()
 		all := w.all.String()

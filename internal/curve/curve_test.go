@@ -17,6 +17,9 @@ const (
 	docSecret = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs"
 )
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 func TestKeysAreThoseOfZeroMQ(t *testing.T) {
 	secret, ok := decode(docSecret)
 	if !ok {
@@ -167,9 +170,9 @@ func TestTheListIsReadAgain(t *testing.T) {
 	}
 	await := func(what string, ok func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: not within ten seconds", what)
+				t.Fatalf("%s: not within %s", what, patience)
 			}
 		}
 	}

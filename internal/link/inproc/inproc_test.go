@@ -58,19 +58,22 @@ func served(t *testing.T, d link.Dealer, step func() bool) (ended chan struct{})
 	return ended
 }
 
+// patience is how long a test waits for what must happen: it costs nothing when it does.
+const patience = 30 * time.Second
+
 func await(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s: not within 10 s", what)
+	case <-time.After(patience):
+		t.Fatalf("%s: not within %s", what, patience)
 	}
 }
 
 // recv is the router's next message. What is served begins to be on its own goroutine: it may take a moment.
 func recv(t *testing.T, r link.Router) (peer, body string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		p, b, err := r.RecvView()
 		if err == nil {
 			return p, string(b)
@@ -79,7 +82,7 @@ func recv(t *testing.T, r link.Router) (peer, body string) {
 			t.Fatal(err)
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("nothing received within 10 s")
+			t.Fatal("nothing received within ", patience)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // Connections that never say who they are end when there are many.
 func TestThoseWhoSayNothingHoldFewDescriptors(t *testing.T) {

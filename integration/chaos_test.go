@@ -345,6 +345,7 @@ func (x *chaos) flags() []string {
 // TestChaos injects faults at random into a broker and four nodes under twenty clients; porcupine looks
 // through what these have seen, and at the end all copies are the same.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	x := newChaos(t)
 	x.startBroker(x.flags()...)
 	for i := range chaosNodes {

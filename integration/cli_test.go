@@ -15,6 +15,7 @@ func cli(t testing.TB, args ...string) (string, int) {
 }
 
 func TestBrainerCLI(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	for _, endpoint := range []string{c.brokerEndpoint(), "redis://" + c.addr} {
 		for _, test := range []struct {
@@ -64,6 +65,7 @@ func TestBrainerCLI(t *testing.T) {
 
 // TestAnOperatorBeginsAnewWhenAllCopiesAreGone follows the words of the error.
 func TestAnOperatorBeginsAnewWhenAllCopiesAreGone(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	c.do("SET", "k", "v")
 	c.broker.kill()
@@ -90,6 +92,7 @@ func TestAnOperatorBeginsAnewWhenAllCopiesAreGone(t *testing.T) {
 
 // TestAnOperatorNamesTheTruthWhenTheRecordIsLost: nodes with data and a broker without its record.
 func TestAnOperatorNamesTheTruthWhenTheRecordIsLost(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	c.do("SET", "k", "v")
 	c.awaitLevel()
@@ -116,6 +119,7 @@ func TestAnOperatorNamesTheTruthWhenTheRecordIsLost(t *testing.T) {
 
 // TestForget ends the series of a node that is not coming back.
 func TestForget(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	c.nodes["n2"].kill()
 	c.awaitNodes("n1")

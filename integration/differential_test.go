@@ -145,6 +145,7 @@ func (b *beside) compareState() string {
 // TestScriptsThroughTheWholeStack runs the scripts of package command, every block as one pipeline,
 // on three nodes behind a broker and on a redis-server.
 func TestScriptsThroughTheWholeStack(t *testing.T) {
+	t.Parallel()
 	paths, err := filepath.Glob("../internal/command/testdata/*.txt")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("scripts: %v, %v", paths, err)
@@ -239,6 +240,7 @@ func (c *cluster) dump(id string) map[string]string {
 // TestRandomPipelinesAnswerAsRedis sends random pipelines, with transactions and changes of database
 // in them, over two connections.
 func TestRandomPipelinesAnswerAsRedis(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Start(t)
 	c := startCluster(t, 3)
 	seeds, commandsMax := []uint64{1, 2, 3, 4}, 4000

@@ -17,6 +17,7 @@ var wholeFairness = flag.Bool("fairness", false, "TestGreedyClientsLeaveRoom: lo
 // A client with huge pipelines or huge values is served beside others, none of whose calls fail; -fairness prints by how much
 // longer theirs take.
 func TestGreedyClientsLeaveRoom(t *testing.T) {
+	t.Parallel()
 	look, clients, perSecond := time.Second/2, 10, 500.0
 	if *wholeFairness {
 		look, clients, perSecond = 10*time.Second, 20, 5000

@@ -14,6 +14,7 @@ import (
 const stallMax = 8 * time.Second
 
 func TestAKilledNodeCostsNoClientAnError(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	w := startWorkload(t, c, 6, 4)
 	w.awaitProgress(500)
@@ -39,6 +40,7 @@ func TestAKilledNodeCostsNoClientAnError(t *testing.T) {
 
 // TestNodesAreKilledOneAfterTheOther leaves each time at least one copy that holds everything.
 func TestNodesAreKilledOneAfterTheOther(t *testing.T) {
+	t.Parallel()
 	rounds := 6
 	if testing.Short() {
 		rounds = 2
@@ -69,6 +71,7 @@ func TestNodesAreKilledOneAfterTheOther(t *testing.T) {
 }
 
 func TestAStoppedNodeIsLeftBehindAndComesBack(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	w := startWorkload(t, c, 4, 4)
 	w.awaitProgress(300)
@@ -100,6 +103,7 @@ func TestAStoppedNodeIsLeftBehindAndComesBack(t *testing.T) {
 }
 
 func TestALongAbsenceNeedsASnapshot(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "--window-bytes", "1048576")
 	w := startWorkload(t, c, 2, 0)
 	w.awaitProgress(100)
@@ -124,6 +128,7 @@ func TestALongAbsenceNeedsASnapshot(t *testing.T) {
 }
 
 func TestTheBrokerIsKilledAndComesBack(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	w := startWorkload(t, c, 6, 2)
 	w.awaitProgress(500)
@@ -171,6 +176,7 @@ func firstWrite(t testing.TB, c *cluster) {
 }
 
 func TestBrokerAndANodeAreKilledTogether(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	w := startWorkload(t, c, 6, 0)
 	w.awaitProgress(300)
@@ -187,6 +193,7 @@ func TestBrokerAndANodeAreKilledTogether(t *testing.T) {
 }
 
 func TestTheEmbeddedNodeAloneStartsEmptyAfterAKill(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	c.do("SET", "k", "v")
 	c.broker.kill()
@@ -200,6 +207,7 @@ func TestTheEmbeddedNodeAloneStartsEmptyAfterAKill(t *testing.T) {
 }
 
 func TestTheEmbeddedNodeIsRefilledByTheOthers(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	c.startNode("n1")
 	c.awaitInSync(2)
@@ -219,6 +227,7 @@ func TestTheEmbeddedNodeIsRefilledByTheOthers(t *testing.T) {
 
 // TestNoCopyNoService: a broker whose record names members serves nothing before one of them is back.
 func TestNoCopyNoService(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	c.do("SET", "k", "v")
 	c.awaitLevel()
@@ -260,6 +269,7 @@ func TestNoCopyNoService(t *testing.T) {
 
 // TestTheLastCopyIsNotPutOut: with every node stopped there is nobody to serve, and nothing is lost.
 func TestTheLastCopyIsNotPutOut(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	w := startWorkload(t, c, 3, 0)
 	w.awaitProgress(100)
@@ -283,6 +293,7 @@ func TestTheLastCopyIsNotPutOut(t *testing.T) {
 }
 
 func TestARestartedNodeJoinsBySnapshotOrFromTheWindow(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "--window-bytes", "1048576")
 	w := startWorkload(t, c, 2, 0)
 	large := strings.Repeat("y", 100<<10)
@@ -306,6 +317,7 @@ func TestARestartedNodeJoinsBySnapshotOrFromTheWindow(t *testing.T) {
 }
 
 func TestWritesNeedAsManyInSyncNodesAsAsked(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "--min-in-sync", "2")
 	c.do("SET", "k", "v")
 	c.nodes["n2"].kill()
@@ -334,6 +346,7 @@ func TestWritesNeedAsManyInSyncNodesAsAsked(t *testing.T) {
 }
 
 func TestBeforeAnyNodeItIsLoading(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	for _, args := range [][]any{{"GET", "k"}, {"SET", "k", "v"}, {"DBSIZE"}} {
@@ -355,6 +368,7 @@ func TestBeforeAnyNodeItIsLoading(t *testing.T) {
 // TestTheNewcomerAloneKeepsEverything kills the others the moment a newcomer is in sync: nothing
 // acknowledged before or since may be missing on it.
 func TestTheNewcomerAloneKeepsEverything(t *testing.T) {
+	t.Parallel()
 	rounds := 6
 	if testing.Short() {
 		rounds = 2
@@ -397,6 +411,7 @@ func TestTheNewcomerAloneKeepsEverything(t *testing.T) {
 // TestShortStopsAreRiddenOut stops nodes for less than what puts them out: reads go elsewhere, writes
 // wait, and nothing is applied twice.
 func TestShortStopsAreRiddenOut(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, "--dead-after", "5s", "--ack-timeout", "20s")
 	w := startWorkload(t, c, 6, 3)
 	for round := range 4 {

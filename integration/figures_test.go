@@ -80,6 +80,7 @@ func (r *figureRun) back(mend func()) time.Duration {
 // TestFailureFigures finds what three nodes can do, offers half of that, and lets things go wrong: no call
 // may fail while the broker lives, nothing acknowledged may be lost. How long clients waited is printed.
 func TestFailureFigures(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short")
 	}

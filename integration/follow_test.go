@@ -62,6 +62,7 @@ func changing(t testing.TB, addr string) (stop func()) {
 }
 
 func TestImportFollowsUntilCutOver(t *testing.T) {
+	t.Parallel()
 	theirs := redistest.Start(t, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "100mb")
 	fill(t, theirs)
 	c := startCluster(t, 2)
@@ -113,6 +114,7 @@ func TestImportFollowsUntilCutOver(t *testing.T) {
 }
 
 func TestImportAsOfOneMoment(t *testing.T) {
+	t.Parallel()
 	theirs := redistest.Start(t, "--repl-diskless-sync-delay", "0", "--repl-diskless-sync", "no")
 	fill(t, theirs)
 	withOtherTypes(t, theirs)

@@ -27,6 +27,7 @@ func eachProtocol(t *testing.T, c *cluster, test func(*testing.T, *redis.Client)
 }
 
 func TestGoRedis(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	t.Run("pipelines", func(t *testing.T) { eachProtocol(t, c, goRedisPipelines) })
 	t.Run("transactions", func(t *testing.T) { eachProtocol(t, c, goRedisTransactions) })

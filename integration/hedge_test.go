@@ -9,6 +9,7 @@ import (
 // A node that stands still costs reads no more than what the slowest of them take anyway, as long as
 // that is few reads: they are asked of a second node, one in twenty at most.
 func TestSlowReadsAreAskedTwice(t *testing.T) {
+	t.Parallel()
 	const warm, keys = 400, 20
 	c := newCluster(t)
 	c.startBroker("--embedded=false", "--near-cache", "0", "--hedge-reads", "p95", "--suspect-after", "8s", "--dead-after", "9s", "--ack-timeout", "10s")

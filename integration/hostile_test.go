@@ -69,6 +69,7 @@ var packets = map[string]string{
 // TestPacketsThatKillReaders sends each packet to a real redis-server and to ours, whole and byte by
 // byte: the same answer, the same end of the connection, and ours lives.
 func TestPacketsThatKillReaders(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	real := redistest.Start(t)
 	before := c.broker.rss(t)
@@ -126,6 +127,7 @@ func sendPieces(t testing.TB, addr, packet string, piece int) (answer string, cl
 
 // TestNoise sends random bytes, and commands with random bytes changed.
 func TestNoise(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	seed := uint64(time.Now().UnixNano())
 	rnd := rand.New(rand.NewPCG(seed, 1))
@@ -174,6 +176,7 @@ func TestNoise(t *testing.T) {
 
 // TestWhatIsAnnouncedIsNotAllocated: 20 clients announce half a gigabyte each and send a megabyte.
 func TestWhatIsAnnouncedIsNotAllocated(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	before := c.broker.rss(t)
 	for i := range 20 {
@@ -259,6 +262,7 @@ func TestOneByteAtATime(t *testing.T) {
 // TestAPasswordKeepsStrangersSmall: who has not authenticated cannot make the server take much, by
 // TCP or through ZeroMQ.
 func TestAPasswordKeepsStrangersSmall(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--requirepass", "secret", "--embedded=true")
 	real := redistest.Start(t)

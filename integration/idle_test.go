@@ -17,6 +17,10 @@ func TestIdleProcessesRest(t *testing.T) {
 	connectZMQ(t, c.brokerEndpoint())
 	processes := []*process{c.broker, c.nodes["n1"], c.nodes["n2"]}
 
+	limit := 0.02
+	if raceEnabled {
+		limit = 0.1
+	}
 	const window = 4 * time.Second
 	shares := []float64{1, 1, 1}
 	for range 3 { // a busy machine makes everything dearer: the best of three counts
@@ -29,7 +33,7 @@ func TestIdleProcessesRest(t *testing.T) {
 		idle := true
 		for i, p := range processes {
 			shares[i] = min(shares[i], float64(p.cpu(t)-before[i])/float64(time.Since(began)))
-			idle = idle && shares[i] < 0.01
+			idle = idle && shares[i] < limit/2
 		}
 		if idle {
 			break
@@ -37,7 +41,7 @@ func TestIdleProcessesRest(t *testing.T) {
 	}
 	for i, p := range processes {
 		t.Logf("an idle %s takes %.2f %% of a processor", p.name, 100*shares[i])
-		if limit := 0.02; shares[i] > limit && !raceEnabled {
+		if shares[i] > limit {
 			t.Errorf("%s: more than %.0f %%", p.name, 100*limit)
 		}
 	}

@@ -93,6 +93,7 @@ func TestImportFromRedis(t *testing.T) {
 }
 
 func TestImportOfAnRDBFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	theirs := redistest.Start(t, "--dir", dir)
 	fill(t, theirs)
@@ -132,6 +133,7 @@ func TestImportOfAnRDBFile(t *testing.T) {
 
 // An import that was killed goes on where it was.
 func TestKilledImportGoesOn(t *testing.T) {
+	t.Parallel()
 	theirs := redistest.Start(t)
 	r := redis.NewClient(&redis.Options{Addr: theirs})
 	defer r.Close()
@@ -179,6 +181,7 @@ func TestKilledImportGoesOn(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	fill(t, c.addr)
 	want := contents(t, c.addr)
@@ -234,6 +237,7 @@ func TestExport(t *testing.T) {
 
 // What cannot end well is refused before anything is removed.
 func TestNothingIsReplacedByItselfOrByWhatIsNotKnownToBeWhole(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	c.do("SET", "k", "v")
 	self := "redis://" + c.addr

@@ -29,6 +29,7 @@ func infoStats(t testing.TB, c *redis.Client) map[string]int64 {
 
 // Look-ups are counted as Redis counts them: with nodes, with the near cache, and in the broker's own process.
 func TestHitsAndMissesAreCountedAsByRedis(t *testing.T) {
+	t.Parallel()
 	theirs := redis.NewClient(&redis.Options{Addr: redistest.Start(t), Protocol: 2})
 	t.Cleanup(func() { _ = theirs.Close() })
 	for name, start := range map[string]func() *cluster{
@@ -82,6 +83,7 @@ func TestHitsAndMissesAreCountedAsByRedis(t *testing.T) {
 
 // Keys that expire are counted once, whatever the number of nodes; CONFIG RESETSTAT sets all of that to 0.
 func TestResetStatResetsWhatNodesCount(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "--maxmemory", "60mb", "--maxmemory-policy", "allkeys-lru")
 	pipe := c.control.Pipeline()
 	for i := range 1000 {

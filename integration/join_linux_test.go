@@ -224,6 +224,7 @@ type joinRun struct {
 
 // TestJoinUnderLoad lets nodes join, and come back, while clients write.
 func TestJoinUnderLoad(t *testing.T) {
+	t.Parallel()
 	size := joinSizes()
 	r := &joinRun{size: size, cluster: startCluster(t, 2, "--window-bytes", strconv.Itoa(size.window))}
 	r.fill()

@@ -109,6 +109,7 @@ func TestTenThousandConnections(t *testing.T) {
 
 // TestAClientThatNeverReads asks for far more than a socket holds.
 func TestAClientThatNeverReads(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t, "--write-timeout", "1s")
 	c.do("SET", "large", strings.Repeat("x", 1<<20))
 	before := c.broker.rss(t)
@@ -147,6 +148,7 @@ func TestAClientThatNeverReads(t *testing.T) {
 }
 
 func TestASubscriberThatNeverReads(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	deaf := dialRaw(t, c.addr)
 	fmt.Fprint(deaf, "SUBSCRIBE news\r\n")
@@ -177,6 +179,7 @@ func TestASubscriberThatNeverReads(t *testing.T) {
 }
 
 func TestAValueOverTheLimit(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t, "--proto-max-bulk-len", "1048576")
 	limit := strings.Repeat("x", 1<<20)
 	c.do("SET", "k", limit)
@@ -191,6 +194,7 @@ func TestAValueOverTheLimit(t *testing.T) {
 
 // TestLargeValues passes through everything that has a size: turns, fragments, windows, snapshots.
 func TestLargeValues(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short")
 	}
@@ -234,6 +238,7 @@ var halfGigabyte = flag.Bool("halfgig", false, "TestAVeryLargeValue: 512 MB, the
 
 // TestAVeryLargeValue passes one through broker and nodes, with a joiner after it.
 func TestAVeryLargeValue(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || raceEnabled {
 		t.Skip("-short or -race")
 	}
@@ -302,6 +307,7 @@ func TestAVeryLargeValue(t *testing.T) {
 
 // TestTheWayThroughZeroMQ is brainer-cli's and broker/client's.
 func TestTheWayThroughZeroMQ(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	cl := connectZMQ(t, c.brokerEndpoint())
 	must(t, cl.Set("k", []byte("v")))
@@ -332,6 +338,7 @@ func TestTheWayThroughZeroMQ(t *testing.T) {
 
 // TestPipelinesLargerThanEveryBuffer: a client that reads while it writes gets everything, in order.
 func TestPipelinesLargerThanEveryBuffer(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	conn := dialRaw(t, c.addr)
 	const n = 100_000

@@ -9,6 +9,7 @@ import (
 // TestHistoriesAreLinearizable kills and stops nodes and the broker under clients whose histories
 // porcupine then looks through.
 func TestHistoriesAreLinearizable(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	h := startHistorian(t, c, 6)
 	progress := func() {
@@ -48,6 +49,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 // TestTheNodeThatStoodStillIsTheOnlyOneLeft stops one node, and a moment later kills all the others and
 // the broker: whatever a client was told, or was shown, must be on the one that stood still.
 func TestTheNodeThatStoodStillIsTheOnlyOneLeft(t *testing.T) {
+	t.Parallel()
 	rounds := 3
 	if testing.Short() {
 		rounds = 1

@@ -68,6 +68,7 @@ func longLink(t *testing.T, c *cluster, delay time.Duration) (endpoint string) {
 // Were turns in lock-step, a request would wait for the turn that is under way and then for its own: throughput over links
 // with a delay must not be far below what as many clients could have with one request under way each.
 func TestLongLinks(t *testing.T) {
+	t.Parallel()
 	look, clients := time.Second/2, 50
 	if *wholeLongLink {
 		look = 4 * time.Second

@@ -12,7 +12,8 @@ import (
 
 // More is written than fits: the nodes stay within the limit, hold the same, and keep what is read.
 func TestEvictionsKeepTheLimitAndTheCopiesEqual(t *testing.T) {
-	const limit, keys, valueBytes = 60 << 20, 200_000, 300
+	t.Parallel()
+	const limit, keys, valueBytes = 60 << 20, 100_000, 600
 	c := startCluster(t, 2, "--maxmemory-policy", "allkeys-lru", "--near-cache", "0")
 	c.do("CONFIG", "SET", "maxmemory", limit)
 	value := strings.Repeat("v", valueBytes)
@@ -72,6 +73,7 @@ func ownBytes(t *testing.T, pid int) int64 {
 
 // Without a policy writes are refused, with nothing done, and everything else goes on, in the order of the pipeline.
 func TestWritesAreRefusedWhenMemoryIsFull(t *testing.T) {
+	t.Parallel()
 	const oom = "OOM command not allowed when used memory > 'maxmemory'."
 	c := startCluster(t, 2)
 	c.do("SET", "k", "old")
@@ -112,6 +114,7 @@ func TestWritesAreRefusedWhenMemoryIsFull(t *testing.T) {
 
 // The counters of accesses are kept by the nodes, as the policy says.
 func TestObjectFreqAndIdletimeFollowThePolicy(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t, "--near-cache", "0")
 	c.do("SET", "k", "v")
 	if err := c.control.Do(t.Context(), "OBJECT", "FREQ", "k").Err(); err == nil || !strings.HasPrefix(err.Error(), "ERR An LFU maxmemory policy is not selected") {
@@ -131,6 +134,7 @@ func TestObjectFreqAndIdletimeFollowThePolicy(t *testing.T) {
 
 // What was deleted makes room at once, as in Redis, though nothing else is written that would sweep up behind it.
 func TestRoomIsThereOnceSomethingIsDeleted(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func() *cluster{
 		"embedded": func() *cluster { return startAlone(t) },
 		"two":      func() *cluster { return startCluster(t, 2) },
@@ -138,15 +142,15 @@ func TestRoomIsThereOnceSomethingIsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := start()
 			c.do("CONFIG", "SET", "maxmemory", 40<<20)
-			value := strings.Repeat("v", 1000)
+			value := strings.Repeat("v", 8000)
 			for _, empty := range [][]any{{"FLUSHALL"}, {"DEL", "big"}, {"UNLINK", "big"}, {"FLUSHDB", "ASYNC"}} {
 				written := 0
-				for full := false; !full; written += 100 {
-					if written > 1_000_000 {
+				for full := false; !full; written += 20 {
+					if written > 100_000 {
 						t.Fatal("the limit is never met")
 					}
 					pipe := c.control.Pipeline()
-					for i := range 100 {
+					for i := range 20 {
 						if empty[0] == "DEL" || empty[0] == "UNLINK" {
 							pipe.HSet(t.Context(), "big", written+i, value)
 						} else {

@@ -18,6 +18,7 @@ import (
 
 // TestWrongUseGetsOneLineThatNamesTheFlag runs the daemons as they cannot be run.
 func TestWrongUseGetsOneLineThatNamesTheFlag(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -87,6 +88,7 @@ func TestWrongUseGetsOneLineThatNamesTheFlag(t *testing.T) {
 
 // TestADaemonThatCannotStartLeavesNoSocketFile: brainer-cli's completion would offer it.
 func TestADaemonThatCannotStartLeavesNoSocketFile(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -114,6 +116,7 @@ func withoutLog(out string) string {
 }
 
 func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
 	for program, flags := range map[string][]string{
 		"run_broker": {"--broker", "--listen", "--metrics", "--ack", "--min-in-sync", "--embedded", "--state-dir", "--debug", "--version"},
 		"run_node":   {"--node-endpoint", "--broker", "--id", "--metrics", "--debug", "--version"},
@@ -135,6 +138,7 @@ func TestHelpAndVersion(t *testing.T) {
 }
 
 func TestFlagsFromTheEnvironment(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	cmd := exec.Command(binary("run_broker"), "--state-dir", c.stateDir())
 	cmd.Env = append(os.Environ(), "BRAINER_LISTEN=127.0.0.1:0", "BRAINER_METRICS=127.0.0.1:0", "BRAINER_BROKER="+c.brokerEndpoint(),
@@ -153,6 +157,7 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 }
 
 func TestFlagsFromAFile(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	file := filepath.Join(c.dir, "brainer.yaml")
 	must(t, os.WriteFile(file, []byte("listen: 127.0.0.1:0\nmetrics: 127.0.0.1:0\nbroker: "+c.brokerEndpoint()+"\nstate-dir: /nonexistent\nlog-format: text\n"), 0o600))
@@ -176,6 +181,7 @@ func TestFlagsFromAFile(t *testing.T) {
 
 // TestANodeWithoutABrokerSaysSo: in its log and to brainer-cli, and both are over once there is a broker.
 func TestANodeWithoutABrokerSaysSo(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	n := c.startNode("n1")
 	n.awaitLog(`no broker answers.*broker="?` + c.brokerEndpoint())
@@ -193,6 +199,7 @@ func TestANodeWithoutABrokerSaysSo(t *testing.T) {
 }
 
 func TestTwoNodesWithOneID(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	c.do("SET", "k", "v")
 	args := []string{"--node-endpoint", "ipc://" + c.dir + "/other", "--broker", c.brokerEndpoint(), "--id", "n1"}
@@ -211,6 +218,7 @@ func TestTwoNodesWithOneID(t *testing.T) {
 }
 
 func TestANodeOfAnotherProtocolVersion(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	transport, err := zmq.New(zmq.Options{IOThreads: 1})
 	must(t, err)
@@ -245,6 +253,7 @@ func TestANodeOfAnotherProtocolVersion(t *testing.T) {
 
 // TestGarbageOnTheNodeSocket sends frames that look like the protocol's and are not.
 func TestGarbageOnTheNodeSocket(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	transport, err := zmq.New(zmq.Options{IOThreads: 1})
 	must(t, err)

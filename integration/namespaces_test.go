@@ -197,6 +197,7 @@ func (l *netLink) heal() {
 // TestChaosInNamespaces is TestChaos with partitions of the kernel's own, between processes that have a
 // network each.
 func TestChaosInNamespaces(t *testing.T) {
+	t.Parallel()
 	ns := newNamespaces(t)
 	x := newChaos(t)
 	x.endpoint = "tcp://" + ns.host("b") + ":9620"

@@ -36,6 +36,7 @@ const (
 // and clients that write faster than the nodes apply. Polite clients are served all the while, memory stays
 // below the bound, and afterwards everything is as before.
 func TestOverload(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("-short")
 	}
@@ -126,8 +127,8 @@ func TestOverload(t *testing.T) {
 		case <-crowding.C:
 			for range 10 {
 				conn := conns[pings*7919%crowd]
-				_, _ = io.WriteString(conn, "PING\r\n")
 				_ = conn.SetDeadline(time.Now().Add(2 * patience))
+				_, _ = io.WriteString(conn, "PING\r\n")
 				b := make([]byte, 7)
 				if _, err := io.ReadFull(conn, b); string(b) != "+PONG\r\n" {
 					t.Fatalf("one of the crowd: %q %v", b, err)

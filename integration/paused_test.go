@@ -9,6 +9,7 @@ import (
 // TestReadsWaitWhileNodesReopenTheirSessions: the broker stands still until both nodes have given it
 // up. Whoever reads at once then waits for one of them, and gets no error.
 func TestReadsWaitWhileNodesReopenTheirSessions(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	for _, id := range []string{"n1", "n2"} {

@@ -8,6 +8,7 @@ import (
 
 // TestPythonsClient runs testdata/client.py, which uses Python's redis library as its users do.
 func TestPythonsClient(t *testing.T) {
+	t.Parallel()
 	python := "/usr/bin/python3" // the one that Debian's packages belong to
 	if err := exec.Command(python, "-c", "import redis").Run(); err != nil {
 		t.Skipf("%s has no redis library (apt-get install python3-redis)", python)

@@ -24,7 +24,7 @@ func exchange(addr, bytes string) (string, error) {
 	return string(b[:n]), err
 }
 
-// dialRaw opens a plain connection until the test ends.
+// dialRaw opens a plain connection until the test ends; its deadline is for all that is said on it.
 func dialRaw(t testing.TB, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, patience)
@@ -32,7 +32,7 @@ func dialRaw(t testing.TB, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(4 * patience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -22,6 +22,7 @@ func redisCLI(t testing.TB, c *cluster, stdin string, args ...string) string {
 }
 
 func TestRedisCLI(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	for _, test := range []struct {
 		args  []string

@@ -30,6 +30,7 @@ func (p *process) peak(t testing.TB) int64 {
 
 // TestAPipelineOfReadsOfHugeValues: its replies are 1 GB, and the broker never has them all.
 func TestAPipelineOfReadsOfHugeValues(t *testing.T) {
+	t.Parallel()
 	const size, reads = 32 << 20, 64
 	c := startCluster(t, 1)
 	value := strings.Repeat("v", size)

@@ -79,6 +79,7 @@ func (k *counters) sum() (n int64) {
 
 // Everything is killed at once under load. Under fsync always all that was acknowledged is there again, on every copy.
 func TestEverythingIsKilledAndComesBack(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	ids := []string{"n1", "n2", "n3"}
@@ -134,6 +135,7 @@ func TestEverythingIsKilledAndComesBack(t *testing.T) {
 
 // Copies that are not synced before they acknowledge: the broker waits for all that may hold more.
 func TestTheBrokerWaitsForTheCopyThatMayHoldMost(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	for _, id := range []string{"n1", "n2"} {
@@ -164,6 +166,7 @@ func TestTheBrokerWaitsForTheCopyThatMayHoldMost(t *testing.T) {
 
 // A cluster that is ended in order comes back with the node that left last, deadlines included.
 func TestAClusterThatWasEndedInOrderComesBack(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	c.startDiskNode("n1", "100")
@@ -193,6 +196,7 @@ func TestAClusterThatWasEndedInOrderComesBack(t *testing.T) {
 
 // The broker's own node, alone: killed and ended.
 func TestABrokerAloneKeepsItsCopyOnDisk(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--storage", "disk", "--data-dir", c.dataDir("embedded"), "--fsync", "always")
 	c.awaitActive()
@@ -215,6 +219,7 @@ func TestABrokerAloneKeepsItsCopyOnDisk(t *testing.T) {
 }
 
 func TestWrongUseOfADataDirectoryIsOneLine(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	c.startDiskNode("n1", "always")
@@ -247,6 +252,7 @@ func TestWrongUseOfADataDirectoryIsOneLine(t *testing.T) {
 
 // A disk that is full stops itself and nothing else, says so, and what is on it is not taken for the copy later.
 func TestAFullDiskStopsTheDiskAndNotTheCache(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	small := filepath.Join(c.dir, "small")
 	must(t, os.Mkdir(small, 0o700))

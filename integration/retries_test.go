@@ -43,6 +43,7 @@ func isAnswer(err error) bool {
 // Every write is repeated until it is answered, through kills of nodes and of the broker, by go-redis
 // (its own retries are on), by this test on top, and late: each counts once.
 func TestRetriesWithIDsCountOnce(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, "--window-bytes", "1048576")
 	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	defer cancel()
@@ -138,6 +139,7 @@ func TestRetriesWithIDsCountOnce(t *testing.T) {
 
 // A transaction is one write: EXEC carries the id.
 func TestTransactionsAreRetriedWithIDs(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	ctx := ctxOf(t)
 	r := c.newClient(onlyOne)
@@ -168,6 +170,7 @@ func TestTransactionsAreRetriedWithIDs(t *testing.T) {
 
 // Over ZeroMQ, with the Go package, through a kill of the broker; and with the command line.
 func TestDoOnceThroughABrokerThatDies(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	cl, err := client.Connect(c.brokerEndpoint(), client.WithTimeout(patience))
 	must(t, err)
@@ -207,6 +210,7 @@ func TestDoOnceThroughABrokerThatDies(t *testing.T) {
 
 // What is kept is kept for --id-keep, and no flush ends it.
 func TestOutcomesAreKeptForAWhile(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t, "--id-keep", "4s", "--ack-timeout", "2s")
 	if v := c.do("BRAINER", "WITH", "ID", "me", 1, "INCR", "n"); v != int64(1) {
 		t.Errorf("%v", v)

@@ -17,6 +17,7 @@ import (
 )
 
 func TestSnapshotsAreKeptByTheBroker(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made")
 	c := startAlone(t, "--snapshot-dir", dir, "--snapshot-keep", "2")
 	theirs := redistest.Dial(t, redistest.Start(t))
@@ -109,6 +110,7 @@ var emptyLog = regexp.MustCompile(`\nbrainer_disk_log_bytes \d\d\n`)
 
 // BGSAVE, SAVE: nodes with a disk replace their logs by a snapshot, with a directory in the broker and without.
 func TestSaveReachesTheDisksOfNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.startBroker("--embedded=false")
 	ours := redistest.Dial(t, c.addr)
@@ -165,6 +167,7 @@ func TestSaveReachesTheDisksOfNodes(t *testing.T) {
 }
 
 func TestWithoutADirectoryForSnapshots(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	for _, name := range []string{"SAVE", "BGSAVE"} {
 		err := c.control.Do(context.Background(), name).Err()

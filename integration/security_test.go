@@ -96,6 +96,7 @@ func (c *cluster) awaitCounted(series string) {
 }
 
 func TestKeysBetweenBrokerNodesAndClients(t *testing.T) {
+	t.Parallel()
 	k := newKeyring(t, "broker", "n1", "n2", "app", "stranger")
 	c := newCluster(t)
 	list := k.allow("broker-allows", "node n1 n1", "node n2", "client app")
@@ -176,6 +177,7 @@ func TestKeysBetweenBrokerNodesAndClients(t *testing.T) {
 }
 
 func TestTheEmbeddedNodeNeedsNoKey(t *testing.T) {
+	t.Parallel()
 	k := newKeyring(t, "broker", "app")
 	list := k.allow("broker-allows", "client app")
 	c := startAlone(t, "--broker", "tcp://127.0.0.1:*", "--curve-key", k.key("broker"), "--curve-allowed-keys", list)
@@ -184,6 +186,7 @@ func TestTheEmbeddedNodeNeedsNoKey(t *testing.T) {
 }
 
 func TestKeygenReplacesNothing(t *testing.T) {
+	t.Parallel()
 	k := newKeyring(t, "broker")
 	before, err := os.ReadFile(k.key("broker"))
 	must(t, err)
@@ -205,6 +208,7 @@ func TestKeygenReplacesNothing(t *testing.T) {
 
 // TestAnExposedEndpointNeedsKeys: one line that names the flags, and a flag for who knows better.
 func TestAnExposedEndpointNeedsKeys(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, args := range [][]string{
 		{"run_broker", "--broker", "tcp://0.0.0.0:*", "--state-dir", dir, "--listen", "127.0.0.1:0", "--metrics", ""},
@@ -254,6 +258,7 @@ func converse(t testing.TB, addr, input string) string {
 }
 
 func TestProtectedModeAndPasswords(t *testing.T) {
+	t.Parallel()
 	host := elsewhere(t)
 	c := newCluster(t)
 	c.startBroker("--listen", "0.0.0.0:0")
@@ -299,6 +304,7 @@ func TestProtectedModeAndPasswords(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ca, other := certtest.New(t), certtest.New(t)
 	server, client, stranger := ca.Issue("server"), ca.Issue("client"), other.Issue("stranger")
 	c := startAlone(t, "--tls-listen", "127.0.0.1:0", "--tls-cert-file", server.Cert, "--tls-key-file", server.Key,
@@ -388,6 +394,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestMetricsBehindTLSAndAPassword(t *testing.T) {
+	t.Parallel()
 	ca := certtest.New(t)
 	server := ca.Issue("server")
 	web := filepath.Join(t.TempDir(), "web.yml")

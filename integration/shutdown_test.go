@@ -13,6 +13,7 @@ import (
 )
 
 func TestANodeThatIsToldToGoSaysGoodbye(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	w := startWorkload(t, c, 4, 2)
 	w.awaitProgress(300)
@@ -34,6 +35,7 @@ func TestANodeThatIsToldToGoSaysGoodbye(t *testing.T) {
 }
 
 func TestABrokerThatIsToldToGoLosesNothing(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	w := startWorkload(t, c, 4, 2)
 	w.awaitProgress(300)
@@ -58,6 +60,7 @@ func TestABrokerThatIsToldToGoLosesNothing(t *testing.T) {
 
 // TestDrainingAnswersWhatIsInFlight holds a write up with a stopped node.
 func TestDrainingAnswersWhatIsInFlight(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "--dead-after", "20s", "--ack-timeout", "25s", "--drain-timeout", "20s")
 	conn := dialRaw(t, c.addr)
 	replies := bufio.NewReader(conn)
@@ -88,6 +91,7 @@ func TestDrainingAnswersWhatIsInFlight(t *testing.T) {
 }
 
 func TestASecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, "--dead-after", "50s", "--ack-timeout", "55s", "--drain-timeout", "60s")
 	conn := dialRaw(t, c.addr)
 	c.nodes["n1"].pause()
@@ -115,6 +119,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestABrokerAloneStopsWhenTold(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	idle := dialRaw(t, c.addr)
 	c.do("SET", "k", "v")
@@ -134,6 +139,7 @@ func TestABrokerAloneStopsWhenTold(t *testing.T) {
 
 // TestTheLastNodeToSayGoodbyeLeavesNothing: the cache is empty then, by everybody's will.
 func TestTheLastNodeToSayGoodbyeLeavesNothing(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	c.do("SET", "k", "v")
 	c.nodes["n1"].terminate()

@@ -8,6 +8,7 @@ import (
 )
 
 func TestABrokerAloneIsAWorkingCache(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	c.do("SET", "k", "v")
 	if got := c.do("GET", "k"); got != "v" {
@@ -25,6 +26,7 @@ func TestABrokerAloneIsAWorkingCache(t *testing.T) {
 }
 
 func TestANodeThatJoinsGetsWhatTheEmbeddedOneHolds(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	for _, k := range []string{"a", "b", "c"} {
 		c.do("SET", k, "value of "+k)
@@ -40,6 +42,7 @@ func TestANodeThatJoinsGetsWhatTheEmbeddedOneHolds(t *testing.T) {
 }
 
 func TestWritesReachEveryNode(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3)
 	c.do("MSET", "a", 1, "b", 2)
 	c.do("INCR", "a")

@@ -18,6 +18,7 @@ import (
 )
 
 func TestSnapshotIsSavedAndLoaded(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	fill(t, c.addr)
 	want := contents(t, c.addr)
@@ -64,6 +65,7 @@ func TestSnapshotIsSavedAndLoaded(t *testing.T) {
 
 // A snapshot is of one moment: two keys that are always changed together are equal in it.
 func TestSnapshotIsOfOneMoment(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	fill(t, c.addr)
 	ctx, stop := context.WithCancel(context.Background())
@@ -134,6 +136,7 @@ func leftAndRight(t *testing.T, file string) (left, right string) {
 }
 
 func TestBadSnapshotChangesNothing(t *testing.T) {
+	t.Parallel()
 	c := startAlone(t)
 	c.do("SET", "k", "v")
 	dir := t.TempDir()
@@ -176,6 +179,7 @@ func TestBadSnapshotChangesNothing(t *testing.T) {
 
 // The node that gives a snapshot dies: it is begun again, from another one, and what is there already stays until then.
 func TestSnapshotOutlivesItsDonor(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2)
 	fill(t, c.addr)
 	want := contents(t, c.addr)
@@ -205,6 +209,7 @@ func TestSnapshotOutlivesItsDonor(t *testing.T) {
 
 // A field and a string that are longer than what a ZeroMQ client may have under way: they are read, loaded, and come to a joiner and to its disk.
 func TestLongFieldsTravel(t *testing.T) {
+	t.Parallel()
 	from, to := startAlone(t), startAlone(t)
 	field, value := strings.Repeat("f", 20<<20), strings.Repeat("s", 9<<20)
 	for i := range 2000 { // pieces before and behind it

@@ -64,6 +64,7 @@ func (c *cluster) protocols(want ...int) {
 // A cluster of the version before is replaced process by process under load, the broker last or first.
 // Every acknowledged write is kept, and in the end all speak the present version.
 func TestRollingUpgrade(t *testing.T) {
+	t.Parallel()
 	before := beforeBinaries(t)
 	const was, is = wire.VersionBefore, wire.Version
 	for _, brokerFirst := range []bool{false, true} {

@@ -14,6 +14,7 @@ import (
 // A value that changes in one node's memory, by no command, is found by comparing the copies: node and
 // key are named, the node takes a snapshot by itself, and all are equal again.
 func TestVerifyFindsADamagedCopy(t *testing.T) {
+	t.Parallel()
 	const keys, secret = 20_000, "this value is about to be damaged"
 	c := startCluster(t, 3)
 	pipe := c.control.Pipeline()
@@ -52,12 +53,14 @@ func TestVerifyFindsADamagedCopy(t *testing.T) {
 
 // Without being asked, the broker compares now and then.
 func TestVerifyGoesOnInTheBackground(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 2, "--verify-every", "1s")
 	c.do("SET", "k", "v")
 	c.awaitStatus("two comparisons", func(s op.Status) bool { return s.Verify.Passes >= 2 && s.Verify.TotalRanges > 0 })
 }
 
 func TestVerifyNeedsTwoCopies(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1)
 	if out, code := cli(t, c.brokerEndpoint(), "verify"); code != 4 || !strings.Contains(out, "nothing to compare") {
 		t.Errorf("%d, %s", code, out)

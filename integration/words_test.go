@@ -97,10 +97,11 @@ func (p *pipe) finish() (errors, replies int) {
 // killed and another joins; a third joins after. Every copy must then be complete, and Prometheus must
 // be able to tell what happened.
 func TestTheWordListSurvivesAKilledNodeAndTwoJoins(t *testing.T) {
+	t.Parallel()
 	const slices = 10
-	// A small log window, so that who joins needs a snapshot.
-	c := startCluster(t, 3, "--window-bytes", "1048576")
-	prom := startPrometheus(t, 100*time.Millisecond, c.metrics)
+	// A small log window, so that who joins needs a snapshot; and who stands still while it joins goes on joining.
+	c := startCluster(t, 3, "--window-bytes", "1048576", "--dead-after", "2m", "--ack-timeout", "3m")
+	prom := startPrometheus(t, c.metrics)
 	prom.awaitValue("brainer_nodes_in_sync", 3)
 
 	list := words(t)
@@ -190,39 +191,32 @@ func TestTheWordListSurvivesAKilledNodeAndTwoJoins(t *testing.T) {
 	prom.awaitTrue(`brainer_node_ack_duration_seconds_count{node="n4"} > 0`)
 }
 
-// joinInSight starts a node and stops it for a moment while it joins, so that a scrape falls into the
-// join however fast it is; a stop of a few scrapes is shorter than what puts a node out.
+// joinInSight starts a node and stops it while it joins, until a scrape has seen that. The broker's --dead-after must be longer.
 func joinInSight(t testing.TB, c *cluster, prom *prometheus, id string) {
 	t.Helper()
 	for range 20 {
 		p := c.startNode(id)
-		caught := false
-		for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		joining := func() (bool, op.NodeStatus) {
 			s, err := c.status()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			n := nodeOf(s, id)
-			if n.Join != nil && n.Join.Phase == "snapshot" && n.Join.KeysTotal > 0 {
+			return n.Join != nil && n.Join.Phase == "snapshot" && n.Join.KeysTotal > 0, n
+		}
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); { // without a rest between the looks
+			if caught, n := joining(); caught {
 				p.pause()
-				caught = true
-			}
-			if caught || n.InSync {
+				break
+			} else if n.InSync {
 				break
 			}
 		}
-		if caught {
-			seen := fmt.Sprintf(`brainer_replay_phase{node=%q} >= 2 and brainer_replay_keys_total{node=%q} > 0`, id, id)
-			deadline := time.Now().Add(700 * time.Millisecond)
-			for time.Now().Before(deadline) {
-				if len(prom.query(seen)) > 0 {
-					p.resume()
-					return
-				}
-			}
+		if caught, _ := joining(); caught { // it stays so
+			prom.awaitTrue(fmt.Sprintf(`brainer_replay_phase{node=%q} >= 2 and brainer_replay_keys_total{node=%q} > 0`, id, id))
+			p.resume()
+			return
 		}
-		p.kill() // too fast to be seen: once more, empty
+		p.kill() // too fast to be stopped: once more, empty
 		c.awaitStatus(id+" is out", func(s op.Status) bool { return !nodeOf(s, id).InSync })
 	}
-	t.Fatalf("%s joined 20 times and no scrape saw it", id)
+	t.Fatalf("%s joined 20 times and could not be stopped meanwhile", id)
 }

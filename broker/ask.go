@@ -72,6 +72,9 @@ func (b *Broker) SetMemory(change func(*eviction.Settings)) {
 	b.ask(func(c *replication.Core) { c.SetMemory(b.cfg.NowUs(), change) })
 }
 
+// NotServing is what requests are refused with, "" when they are taken.
+func (b *Broker) NotServing() string { return *b.notServing.Load() }
+
 // OutOfMemory says whether a write that may take memory would have been refused at the last tick.
 func (b *Broker) OutOfMemory() bool { return b.noMemory.Load() }
 

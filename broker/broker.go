@@ -73,9 +73,11 @@ type Broker struct {
 	failed   error // the record cannot be written: the end
 	idle     atomic.Bool
 	noMemory atomic.Bool
-	crowd    crowd
-	atOnceUs int64 // when something was answered without a node
-	readers  map[uint64]*Snapshot
+
+	notServing atomic.Pointer[string]
+	crowd      crowd
+	atOnceUs   int64 // when something was answered without a node
+	readers    map[uint64]*Snapshot
 
 	inflight *inflight
 	clients  *clients
@@ -119,6 +121,8 @@ func New(cfg Config) (*Broker, error) {
 		b.SetServe(cfg.Serve)
 	}
 	b.core = replication.New(cfg.Core, view, cfg.NowUs())
+	text := b.core.NotServing()
+	b.notServing.Store(&text)
 	return b, nil
 }
 
@@ -238,6 +242,9 @@ func (b *Broker) work(ctx context.Context) (done bool) {
 			b.tickedUs = now
 			b.core.Tick(now)
 			b.noMemory.Store(b.core.OutOfMemory())
+		}
+		if text := b.core.NotServing(); text != *b.notServing.Load() { // before replies go out that say otherwise
+			b.notServing.Store(&text)
 		}
 		held := b.crowd.gathers(now) && b.core.NodesAfar()
 		if !held {

@@ -145,8 +145,8 @@ func TestFlagsFromTheEnvironment(t *testing.T) {
 		"BRAINER_STATE_DIR=/nonexistent", "BRAINER_MIN_IN_SYNC=1", "BRAINER_LOG_FORMAT=json")
 	p := startCommand(t, "broker", cmd)
 	m := p.awaitLog(`"msg":"broker starts".*"listen":"([^"]+)"`)
-	if reply, err := exchange(m[1], "PING\r\n"); reply != "+PONG\r\n" {
-		t.Errorf("PING: %q %v", reply, err)
+	if reply, err := exchange(m[1], "ECHO here\r\n"); reply != "$4\r\nhere\r\n" {
+		t.Errorf("ECHO: %q %v", reply, err)
 	}
 	cmd = exec.Command(binary("run_broker"))
 	cmd.Env = append(os.Environ(), "BRAINER_MIN_IN_SYNC=none")
@@ -165,8 +165,8 @@ func TestFlagsFromAFile(t *testing.T) {
 	cmd.Env = append(os.Environ(), "BRAINER_LOG_FORMAT=json") // the environment goes before the file
 	p := startCommand(t, "broker", cmd)
 	m := p.awaitLog(`"msg":"broker starts".*"listen":"([^"]+)"`)
-	if reply, err := exchange(m[1], "PING\r\n"); reply != "+PONG\r\n" {
-		t.Errorf("PING: %q %v", reply, err)
+	if reply, err := exchange(m[1], "ECHO here\r\n"); reply != "$4\r\nhere\r\n" {
+		t.Errorf("ECHO: %q %v", reply, err)
 	}
 	must(t, os.WriteFile(file, []byte("lissten: 127.0.0.1:0\n"), 0o600))
 	out, code := run(t, binary("run_broker"), "--config", file)

@@ -19,6 +19,9 @@ type Backend interface {
 	Status() op.Status
 	// SetMemory changes the memory limit and what happens at it.
 	SetMemory(change func(*eviction.Settings))
+	// NotServing is the error that every command gets for which somebody must hold the data: -LOADING or -CLUSTERDOWN without
+	// the dash; "" when all is well.
+	NotServing() string
 	// OutOfMemory says whether a write that may take memory would be refused, as of late.
 	OutOfMemory() bool
 }

@@ -26,6 +26,7 @@ func (okBackend) Submit(b *op.Batch) {
 
 func (okBackend) SetMemory(func(*eviction.Settings)) {}
 func (okBackend) OutOfMemory() bool                  { return false }
+func (okBackend) NotServing() string                 { return "" }
 
 func (k okBackend) TrySubmit(b *op.Batch) bool {
 	k.Submit(b)

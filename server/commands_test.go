@@ -509,3 +509,27 @@ func TestTheTimeIsNow(t *testing.T) {
 		t.Errorf("%+v, %v", reply, err)
 	}
 }
+
+// As a redis-server that loads answers: whoever is told PONG may ask for more.
+func TestWhileNobodyServesPINGIsRefused(t *testing.T) {
+	s := startServer(t, nil)
+	c := s.dial(t)
+	for _, refusal := range []string{"LOADING Redis is loading the dataset in memory", "CLUSTERDOWN The cluster is down"} {
+		s.backend.refuse.Store(&refusal)
+		checkReplies(t, c, strings.ReplaceAll(`
+PING => -REFUSAL\r\n
+PING hello => -REFUSAL\r\n
+WAIT 0 0 => -REFUSAL\r\n
+GET k => -REFUSAL\r\n
+ECHO hello => $5\r\nhello\r\n
+SELECT 0 => +OK\r\n
+CONFIG NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP.\r\n
+MULTI => +OK\r\n
+PING => -REFUSAL\r\n
+GET k => -REFUSAL\r\n
+EXEC => -EXECABORT Transaction discarded because of previous errors.\r\n
+`, "REFUSAL", refusal))
+		s.backend.refuse.Store(nil)
+		checkReplies(t, c, "\nPING => +PONG\\r\\n\n")
+	}
+}

@@ -103,6 +103,7 @@ func (c *client) execute(row *command.Command, args [][]byte, raw []byte) {
 		c.reject(row, errNoMulti)
 	case c.subscribed() && c.proto == 2 && row.Flags&command.Subscriber == 0:
 		c.reject(row, errSubscriberMode(row.Name))
+	case c.refused(row):
 	case row.Flags&command.Server == 0:
 		if c.tx.open {
 			c.queue(row, args, raw)
@@ -118,6 +119,19 @@ func (c *client) execute(row *command.Command, args [][]byte, raw []byte) {
 		}
 		c.answer(row, h, args)
 	}
+}
+
+// refused says whether a command of the server's own, or one to queue, was, as Redis refuses it while it loads: PING then tells a
+// probe the truth. (The backend refuses the others.)
+func (c *client) refused(row *command.Command) bool {
+	if row.Flags&command.Loading != 0 || len(row.Sub) > 0 || row.Flags&command.Server == 0 && !c.tx.open {
+		return false
+	}
+	text := c.srv.backend.NotServing()
+	if text != "" {
+		c.reject(row, text)
+	}
+	return text != ""
 }
 
 // answer runs a command of the server's own.

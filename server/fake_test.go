@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,6 +115,13 @@ func (b *fakeBackend) settings() eviction.Settings {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.memory
+}
+
+func (b *fakeBackend) NotServing() string {
+	if text := b.refuse.Load(); text != nil && (strings.HasPrefix(*text, "LOADING ") || strings.HasPrefix(*text, "CLUSTERDOWN ")) {
+		return *text
+	}
+	return ""
 }
 
 func (b *fakeBackend) OutOfMemory() bool {

@@ -267,6 +267,14 @@ func (c *Core) refuse(o *op.Op) string {
 	return ""
 }
 
+// NotServing is what requests are refused with, "" when they are taken.
+func (c *Core) NotServing() string {
+	if c.state == active {
+		return ""
+	}
+	return c.notActive()
+}
+
 func (c *Core) notActive() string {
 	if c.state == recovering && c.recoveryStuck() || c.state == activating && !c.anyInSync() {
 		return errClusterDown

@@ -124,6 +124,8 @@ type script struct {
 	loaded  []*op.Op // writes of a load that have no answer
 }
 
+func asksForRange(body []byte) bool { return bytes.Contains(body, []byte(wire.RangeCommand)) }
+
 // player is a node that is played.
 type player struct {
 	id          string
@@ -301,6 +303,11 @@ func (s *script) step(words []string) {
 		s.settle()
 	case "forget":
 		if text := s.core.Forget(s.nowUs, words[1]); text != "" {
+			s.printf("%s", text)
+		}
+		s.settle()
+	case "verify": // the copies are empty
+		if _, text := s.core.Verify(s.nowUs); text != "" {
 			s.printf("%s", text)
 		}
 		s.settle()
@@ -685,6 +692,10 @@ func (s *script) describe(b []byte) string {
 				index++
 				text += fmt.Sprintf(" %d=ahead %d", index, it.ID)
 			case wire.ItemRead:
+				if asksForRange(it.Read.Body) {
+					text += " range?"
+					break
+				}
 				text += " " + string(it.Read.Body)
 				if it.Read.Due {
 					text += "(due?"
@@ -889,6 +900,10 @@ func (s *script) playTurn(p *player, h wire.Header, body []byte) (answers [][]by
 				continue
 			}
 			reply := fmt.Sprintf("+%s from %s at %d\r\n", it.Read.Body, p.id, p.pos.Index)
+			if asksForRange(it.Read.Body) {
+				empty := wire.RangeAnswer{}.Append(nil)
+				reply = fmt.Sprintf("$%d\r\n%s\r\n", len(empty), empty)
+			}
 			if it.Read.Due {
 				put(wire.ReplyDue, it.Read.ID, string(wire.AppendDue(nil, p.dueMs))+reply)
 				continue

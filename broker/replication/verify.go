@@ -55,7 +55,7 @@ type rangeAsk struct {
 // Verify begins to compare the copies now, without pauses; the text is the number of the comparison, or why not.
 func (c *Core) Verify(nowUs int64) (number uint64, refusal string) {
 	c.setNow(nowUs)
-	if c.state != active || len(c.comparable()) < 2 {
+	if c.state != active || c.inSyncCount() < 2 {
 		return 0, errNothingToCompare
 	}
 	if v := &c.verify; !v.running || !v.hurry { // who asks while one is under way awaits that
@@ -78,7 +78,7 @@ func (c *Core) beginVerify(hurry bool) {
 	}
 }
 
-// comparable are the copies that can be asked.
+// comparable are the copies that can be asked now.
 func (c *Core) comparable() (nodes []*node) {
 	for _, n := range c.usable {
 		if n.leave == "" {
@@ -97,16 +97,20 @@ func (c *Core) maybeVerify() {
 	if !v.running || len(v.asks) > 0 || c.nowUs < v.nextUs {
 		return
 	}
-	nodes := c.comparable()
-	if c.state != active || len(nodes) < 2 {
+	nodes, t := c.comparable(), &v.todo[len(v.todo)-1]
+	switch {
+	case c.state != active || c.inSyncCount() < 2:
 		c.endVerify("only one copy is in sync")
 		return
-	}
-	if v.todo[len(v.todo)-1].retries > rangeRetries {
+	case t.retries > rangeRetries:
 		c.skipRange()
 		return
+	case len(nodes) < c.inSyncCount(): // who has been silent for a moment answers again, or leaves the set
+		t.retries++
+		v.nextUs = c.nowUs + rangeRetryUs
+		return
 	}
-	q := v.todo[len(v.todo)-1].question
+	q := t.question
 	v.askedUs = c.nowUs
 	body, ms := q.Body(), c.stampMs()
 	for _, n := range nodes {

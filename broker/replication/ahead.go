@@ -9,7 +9,7 @@ import (
 
 // What is ordered behind a large value waits until that has reached every node. So a large write that nothing of its own
 // pipeline follows (op.Op.Ahead) goes to the nodes before it is ordered, a few fragments at a time, which turns pass. It is
-// ordered when those whose acknowledgement it needs hold it; their turns then name it, with the head that the order gives it.
+// ordered when the nodes that are required hold it, whatever its own rule waits for; their turns then name it, with its head.
 // Nothing is promised by that: until it is ordered it can be refused, a node that lacks it is sent all of it in the turn, and
 // one that keeps the others waiting for too long is not waited for.
 const (
@@ -130,6 +130,17 @@ func (c *Core) aheadGot(n *node, number uint64, m wire.AheadGot) {
 	c.orderAhead()
 }
 
+// tickAhead: a node that answers again, or has entered the set, is sent what is on its way to the others.
+func (c *Core) tickAhead() {
+	if len(c.ahead.ops) == 0 {
+		return
+	}
+	for _, n := range c.nodes {
+		c.goOnSendingAhead(n)
+	}
+	c.orderAhead()
+}
+
 // orderAhead orders what has arrived, or need not be waited for any more.
 func (c *Core) orderAhead() {
 	h := &c.ahead
@@ -150,6 +161,7 @@ func (c *Core) orderAhead() {
 		for _, n := range c.nodes {
 			c.stopSendingAhead(n, a.number)
 		}
+		a.op.Hold.OrderedUs = c.nowUs // it has not waited for memory yet
 		if !c.holdForMemory(a.op) {
 			c.take(a.op)
 		}
@@ -208,10 +220,11 @@ func (c *Core) loseAhead(n *node) {
 	n.letGoAhead(func(aheadHeld) bool { return true })
 }
 
-// appliedAhead: n has applied all entries up to its position.
-func (n *node) appliedAhead() {
+// appliedAhead: n has applied all entries up to its position, and may have room for more.
+func (c *Core) appliedAhead(n *node) {
 	if len(n.ahead.holds) > 0 {
 		n.letGoAhead(func(h aheadHeld) bool { return h.index > 0 && h.index <= n.match })
+		c.goOnSendingAhead(n)
 	}
 }
 

@@ -227,7 +227,9 @@ func (c *Core) take(o *op.Op) {
 		c.answerError(o, refusal)
 		return
 	}
-	c.hot.asksFor(o)
+	if o.Hold.Ahead == 0 {
+		c.hot.asksFor(o) // once
+	}
 	switch o.Kind {
 	case op.Read:
 		c.routeRead(o)
@@ -598,7 +600,7 @@ func (c *Core) Tick(nowUs int64) {
 	c.tickHot()
 	c.tickNear()
 	c.tickMemory()
-	c.orderAhead()
+	c.tickAhead()
 	for _, n := range c.nodes {
 		c.maybeAdd(n)
 	}

@@ -481,7 +481,7 @@ func (c *Core) sessionOver(n *node, why string) {
 	delete(c.byPeer, n.peer)
 	delete(c.bySession, n.session)
 	n.state, n.peer, n.beatPeer = stateDown, "", ""
-	n.assembler, n.long = wire.Assembler{}, nil
+	n.assembler, n.long, n.ahead = wire.Assembler{}, nil, nodeAhead{}
 	n.flight, n.suspect = n.flight[:0], false
 	if !n.member {
 		n.lastReason = why

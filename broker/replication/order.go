@@ -240,7 +240,7 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	}
 	if d.Applied.Index > n.match {
 		n.match = d.Applied.Index
-		n.appliedAhead()
+		c.appliedAhead(n)
 		c.compareDigest(n, d.DigestIndex, d.Digest)
 		c.advance()
 		c.maybeAdd(n)

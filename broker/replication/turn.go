@@ -176,7 +176,7 @@ func (c *Core) resend(n *node, from uint64, why string) {
 		}
 	}
 	// Replies of entries that this node has answered before may have been lost with the answer.
-	c.askKept(n, n.match)
+	c.askKept(n, from)
 }
 
 // queried are the entries whose kept replies are asked for.

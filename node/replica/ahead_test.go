@@ -88,6 +88,36 @@ func TestWhatWasNotSentAheadIsNacked(t *testing.T) {
 	}
 }
 
+// The broker's word that something is to be forgotten may be lost, or come before all of it has.
+func TestWhatNobodyNamesIsForgotten(t *testing.T) {
+	h := begun(t, nil)
+	value := strings.Repeat("v", 1000)
+	first := wire.Cut(wire.Header{Type: wire.TAhead, Epoch: h.epoch, Session: h.session, Seq: 1}, 100, wire.Piece{Bytes: []byte(value)})
+	frame, body := first.Next(nil)
+	h.give(append(frame, body...))
+	h.give(wire.Finish(wire.Begin(nil), wire.Header{Type: wire.TAhead, Epoch: h.epoch, Session: h.session, Seq: 1}))
+	for first.More() {
+		frame, body = first.Next(nil)
+		h.give(append(frame, body...))
+	}
+	if len(h.r.aheads.held) != 0 {
+		t.Error("the beginning of what is forgotten was still there")
+	}
+
+	var a aheads
+	huge := make([]byte, aheadBytesMax*2/5)
+	for number := range uint64(10) {
+		a.keep(number, huge)
+	}
+	if len(a.held) != 2 || a.held[8] == nil || a.held[9] == nil || a.bytes != 2*len(huge) {
+		t.Errorf("%d are held, %d bytes", len(a.held), a.bytes)
+	}
+	a.keep(10, make([]byte, aheadBytesMax+1)) // alone
+	if a.take(10) == nil || len(a.held) != 0 || a.bytes != 0 {
+		t.Errorf("%d are held, %d bytes", len(a.held), a.bytes)
+	}
+}
+
 func TestDamagedHeadsAreRefused(t *testing.T) {
 	e := wire.Entry{Kind: wire.EntryCommand, DB: 3, ID: wire.RequestID{Client: []byte("me"), Number: 1, KeepMs: 2}, Body: []byte("12345678")}
 	head := wire.AppendEntryHead(nil, &e)

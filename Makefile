@@ -35,7 +35,7 @@ help: ## this list
 
 .PHONY: run
 run: build ## build, then start a broker with its embedded node on 127.0.0.1:6379 (ARGS="--debug ...")
-	exec bin/run_broker $(ARGS)
+	@trap : INT; bin/run_broker $(ARGS) || [ $$? = 130 ] # a second Ctrl-C, which ends it at once, is no error either
 
 .PHONY: build
 build: deps ## bin/run_broker, bin/run_node and bin/brainer-cli

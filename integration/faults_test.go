@@ -11,7 +11,7 @@ import (
 
 // stallMax is what a test tolerates on a loaded machine; the promises are far shorter and measured
 // elsewhere. What was seen is printed.
-const stallMax = 8 * time.Second
+const stallMax = 20 * time.Second
 
 func TestAKilledNodeCostsNoClientAnError(t *testing.T) {
 	t.Parallel()
@@ -84,6 +84,7 @@ func TestAStoppedNodeIsLeftBehindAndComesBack(t *testing.T) {
 	c.awaitStatus("three seconds without the node", func(op.Status) bool { return time.Since(began) > 3*time.Second })
 	before := c.awaitActive()
 	c.nodes["n2"].resume()
+	c.nodes["n2"].awaitLog(`msg="no longer in sync: `)
 	c.awaitNodes("n1", "n2", "n3")
 	w.awaitProgress(300)
 	w.stop()
@@ -306,6 +307,7 @@ func TestARestartedNodeJoinsBySnapshotOrFromTheWindow(t *testing.T) {
 	c.awaitNodes("n1")
 	c.startNode("n2")
 	c.awaitNodes("n1", "n2")
+	c.nodes["n2"].awaitLog(`msg="in sync: .* keys=\d{2}`)
 	w.awaitProgress(50)
 	w.stop()
 	w.noErrors()

@@ -81,7 +81,7 @@ func TestImportFollowsUntilCutOver(t *testing.T) {
 	for i := range 3 {
 		importer := start(t, fmt.Sprint("import", i), binary("brainer-cli"), line...)
 		await(t, "it follows", follows)
-		if i == 0 && !(importer.logged(`is asked for all keys as of one moment`) && importer.logged(`keys are here as of offset \d+; following`)) {
+		if i == 0 && !(importer.logged(`is asked for all keys as of one moment`) && importer.logged(`here as of offset \d+: \d+ keys; following`)) {
 			t.Errorf("what it does is not told: %s", importer.output())
 		}
 		first := state()

@@ -69,6 +69,7 @@ type Node struct {
 
 	limitBytes int64  // that OnLimit was told
 	refused    string // the last refusal, so that it is logged once
+	inSync     bool   // as last logged
 	cutOff     string // why the last connection did not come about
 	missed     int    // dials in a row that no broker answered
 	clients    map[string]*localClient
@@ -517,7 +518,23 @@ func (n *Node) receive(dealer link.Dealer, began time.Time) error {
 		}
 		if !n.replica.Busy() {
 			n.publish()
+			n.tellWhetherInSync()
 		}
+	}
+}
+
+// tellWhetherInSync logs what the broker says, when it says something else. (The broker's log has it of an embedded node.)
+func (n *Node) tellWhetherInSync() {
+	in := n.replica.InSync()
+	if in == n.inSync || n.cfg.Replica.Embedded {
+		return
+	}
+	n.inSync = in
+	s := n.replica.Status()
+	if in {
+		n.log.Info("in sync: this copy answers reads, and writes wait for it", "index", s.Position.Index, "keys", s.Keys)
+	} else if !n.leaving {
+		n.log.Warn("no longer in sync: catching up with the others", "index", s.Position.Index)
 	}
 }
 

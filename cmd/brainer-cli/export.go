@@ -99,7 +99,7 @@ func (c *cli) exportTo(ctx context.Context, conn *client.Client, name string, to
 
 // exported goes to standard error: standard output may be the target.
 func (c *cli) exported(last *op.SnapshotPart, name string, begun time.Time) {
-	fmt.Fprintf(c.err, "exported %d keys as of index %d to %s, %v\n", last.KeysDone, last.Index, name, time.Since(begun).Round(time.Millisecond))
+	fmt.Fprintf(c.err, "exported %s as of index %d to %s, %v\n", count(last.KeysDone, "key"), last.Index, name, time.Since(begun).Round(time.Millisecond))
 }
 
 func (c *cli) exportRedis(ctx context.Context, conn *client.Client, how *onto, url, password string) error {

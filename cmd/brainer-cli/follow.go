@@ -198,7 +198,7 @@ func (w *follower) load(ctx context.Context, link *psync.Link) error {
 		err := rdb.Read(file, rdb.Visitor{
 			Piece: func(p *transfer.Piece) error { ours = in.take(ctx, p); return ours },
 			Other: func(db int, key []byte, name string) error { in.leaveOut(db, key, name); return nil },
-			Read:  func(bytes int64) { bar.at(bytes, 0, fmt.Sprintf("%d keys", in.keys)) },
+			Read:  func(bytes int64) { bar.at(bytes, 0, count(in.keys, "key")) },
 		})
 		if err == nil {
 			_, err = io.Copy(io.Discard, file) // a mark may end it
@@ -217,7 +217,7 @@ func (w *follower) load(ctx context.Context, link *psync.Link) error {
 	}
 	w.state = importState{Source: state.Source, Run: link.Run, Offset: link.Offset, Merge: state.Merge, Keys: in.keys, Left: in.left}
 	if w.flags.follow {
-		fmt.Fprintf(w.cli.err, "brainer-cli: %d keys are here as of offset %d; following\n", in.keys, link.Offset)
+		fmt.Fprintf(w.cli.err, "brainer-cli: here as of offset %d: %s; following\n", link.Offset, count(in.keys, "key"))
 	}
 	if _, err := w.conn.DoContext(ctx, "SELECT", "0"); err != nil {
 		return err

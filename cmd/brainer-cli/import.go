@@ -172,7 +172,7 @@ func (c *cli) importFile(ctx context.Context, conn *client.Client, f *importFlag
 	err = rdb.Read(file, rdb.Visitor{
 		Piece: func(p *transfer.Piece) error { return in.take(ctx, p) },
 		Other: func(db int, key []byte, name string) error { in.leaveOut(db, key, name); return nil },
-		Read:  func(bytes int64) { bar.at(bytes, size, fmt.Sprintf("%d keys", in.keys)) },
+		Read:  func(bytes int64) { bar.at(bytes, size, count(in.keys, "key")) },
 	})
 	if err == nil {
 		err = in.flush(ctx)
@@ -191,10 +191,10 @@ func (c *cli) importFailed(err error, begun bool, in *intake) error {
 	}
 	var unreachable *client.Error
 	if errors.As(err, &unreachable) {
-		fmt.Fprintf(c.err, "brainer-cli: stopped after %d keys: what is imported is incomplete\n", in.keys)
+		fmt.Fprintf(c.err, "brainer-cli: stopped after %s: what is imported is incomplete\n", count(in.keys, "key"))
 		return err
 	}
-	return failure{fmt.Errorf("stopped after %d keys, what is imported is incomplete: %w", in.keys, err)}
+	return failure{fmt.Errorf("stopped after %s, what is imported is incomplete: %w", count(in.keys, "key"), err)}
 }
 
 // imported tells what was done.
@@ -203,7 +203,7 @@ func (c *cli) imported(f *importFlags, in *intake, source string, begun time.Tim
 	if in.before > 0 {
 		before = fmt.Sprintf(", %d of them before it was interrupted", in.before)
 	}
-	fmt.Fprintf(c.out, "imported %d keys from %s%s, %v\n", in.keys, source, before, time.Since(begun).Round(time.Millisecond))
+	fmt.Fprintf(c.out, "imported %s from %s%s, %v\n", count(in.keys, "key"), source, before, time.Since(begun).Round(time.Millisecond))
 	left := in.leftOut()
 	switch {
 	case left == "":

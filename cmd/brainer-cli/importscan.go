@@ -151,7 +151,7 @@ func (c *cli) importRedis(ctx context.Context, conn *client.Client, f *importFla
 	}()
 	if err != nil {
 		if ctx.Err() != nil {
-			return failure{fmt.Errorf("interrupted after %d keys; the same command goes on from there", in.keys)}
+			return failure{fmt.Errorf("interrupted after %s; the same command goes on from there", count(in.keys, "key"))}
 		}
 		return c.importFailed(from.failed(err), true, in)
 	}

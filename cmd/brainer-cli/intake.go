@@ -90,6 +90,9 @@ func (in *intake) leftOut() string {
 	if n == 0 {
 		return ""
 	}
+	if n == 1 {
+		return fmt.Sprintf("1 key of a type that Brainer does not have was left out (%s)", strings.Join(names, ", "))
+	}
 	return fmt.Sprintf("%d keys of types that Brainer does not have were left out (%s)", n, strings.Join(names, ", "))
 }
 

@@ -184,7 +184,7 @@ func (c *cli) loadSnapshot(ctx context.Context, conn *client.Client, how *onto, 
 		}
 		return failure{fmt.Errorf("%s: stopped after %d commands, what is loaded is incomplete: %w", name, commands, err)}
 	}
-	fmt.Fprintf(c.out, "loaded %d keys as of %s, %v\n", r.Tail.Keys, time.UnixMilli(r.Head.TimeMs).UTC().Format(time.RFC3339),
+	fmt.Fprintf(c.out, "loaded %s as of %s, %v\n", count(r.Tail.Keys, "key"), time.UnixMilli(r.Head.TimeMs).UTC().Format(time.RFC3339),
 		time.Since(begun).Round(time.Millisecond))
 	return nil
 }

@@ -69,9 +69,17 @@ func (p *progress) end() {
 
 func (p *progress) amount(n int64) string {
 	if p.keys {
-		return fmt.Sprintf("%d keys", n)
+		return count(n, "key")
 	}
 	return formatBytes(n)
+}
+
+// count is "1 key", "2 keys".
+func count[N int | int64 | uint64](n N, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }
 
 func formatBytes(n int64) string {

@@ -82,7 +82,7 @@ func (c *cli) saveSnapshot(ctx context.Context, conn *client.Client, path string
 		}
 		return err
 	}
-	fmt.Fprintf(c.out, "saved %d keys as of index %d in %s, %s, %v\n", last.KeysDone, last.Index, path, formatBytes(bytes),
+	fmt.Fprintf(c.out, "saved %s as of index %d in %s, %s, %v\n", count(last.KeysDone, "key"), last.Index, path, formatBytes(bytes),
 		time.Since(begun).Round(time.Millisecond))
 	return nil
 }
@@ -121,7 +121,7 @@ func (c *cli) readSnapshot(ctx context.Context, conn *client.Client, what string
 		if err := take(p, last == nil || p.BytesDone < last.BytesDone || p.Index != last.Index); err != nil {
 			return nil, err
 		}
-		if bar.at(p.BytesDone, p.BytesTotal, fmt.Sprintf("%d of %d keys", p.KeysDone, p.KeysTotal)); p.Last {
+		if bar.at(p.BytesDone, p.BytesTotal, fmt.Sprintf("%d of %s", p.KeysDone, count(p.KeysTotal, "key"))); p.Last {
 			return p, nil
 		}
 		p.Commands = nil

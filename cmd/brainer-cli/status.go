@@ -20,7 +20,7 @@ func (c *cli) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the nodes: state, applied, lag, in sync, and how far a joiner has come",
-		Long:  "status shows what the broker knows of itself and its nodes; at a node's own endpoint, what the node\nknows of itself.",
+		Long:  "status shows what the broker knows of itself and its nodes; at a node's own endpoint, what the node\nknows of itself. A node that has not connected since the broker's start has a - where nobody knows.",
 		Args:  arguments(0, "status takes no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			conn, err := c.connect(cmd.Context())

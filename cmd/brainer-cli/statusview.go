@@ -98,7 +98,7 @@ func formatJoin(j *op.JoinStatus) string {
 	}
 	switch {
 	case j.KeysTotal > 0:
-		fmt.Fprintf(&b, " %s %d of %d keys", bar(j.KeysDone, j.KeysTotal), j.KeysDone, j.KeysTotal)
+		fmt.Fprintf(&b, " %s %d of %s", bar(j.KeysDone, j.KeysTotal), j.KeysDone, count(j.KeysTotal, "key"))
 	case j.BytesTotal > 0:
 		b.WriteString(" " + bar(j.BytesDone, j.BytesTotal))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -42,7 +43,7 @@ nodes by itself, too, more slowly (run_broker --verify-every).`,
 			var refused resp.ReplyError
 			switch {
 			case errors.As(err, &refused) && !noBrainer(err):
-				return notCompared{refused}
+				return notCompared{errors.New(strings.TrimPrefix(refused.Error(), "ERR "))}
 			case err != nil:
 				return err
 			case reply.Kind != resp.IntKind:
@@ -112,6 +113,6 @@ func (c *cli) verified(s op.Status) error {
 	case v.Skipped > 0:
 		return notCompared{fmt.Errorf("%d of %d ranges could not be compared: fewer than two nodes know how, or were there", v.Skipped, v.Ranges+v.Skipped)}
 	}
-	fmt.Fprintf(c.out, "equal: %d keys in %d ranges, %d nodes, %v\n", v.Keys, v.Ranges, inSync(s), took)
+	fmt.Fprintf(c.out, "equal: %s in %s, %s, %v\n", count(v.Keys, "key"), count(v.Ranges, "range"), count(inSync(s), "node"), took)
 	return nil
 }

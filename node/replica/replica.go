@@ -589,6 +589,9 @@ type Status struct {
 	IDsAnswered           uint64 // writes that were answered with one, since the start
 }
 
+// InSync is Status().InSync.
+func (r *Replica) InSync() bool { return r.inSync }
+
 // Status returns it.
 func (r *Replica) Status() Status {
 	s := Status{NodeID: r.cfg.NodeID, DataID: r.dataID, ClusterID: r.clusterID, Position: r.pos, Digest: r.digest,

@@ -68,7 +68,7 @@ func (c *Core) maybeChangeView() bool {
 		}
 	}
 	for _, n := range entering {
-		v.Members = append(v.Members, n.asMember())
+		v.Members = append(withoutNode(v.Members, n.id), n.asMember()) // one process has a node's id: another copy of it is gone
 		v.Left = withoutNode(v.Left, n.id)
 		n.entering = !c.cfg.Fault.JoinerUncounted
 	}

@@ -13,10 +13,10 @@ import (
 // Nothing is promised by that: until it is ordered it can be refused, a node that lacks it is sent all of it in the turn, and
 // one that keeps the others waiting for too long is not waited for.
 const (
-	aheadFragmentsMax = 2         // of one node, on their way
+	aheadFragmentsMax = 2         // of one node, on their way; over a long link one more for each 2 ms
 	aheadBytesMax     = 64 << 20  // that a node holds of what is not applied yet, unless one entry is larger
 	aheadWaitUs       = 300_000   // without any node having taken in more: it is ordered all the same
-	aheadEndsUs       = 4_000_000 // so is one that so much time has passed over, and its length at bytesPerUs
+	aheadEndsUs       = 4_000_000 // so is one that has been first for so long, and its length at bytesPerUs
 )
 
 // ahead is the writes that are on their way before they are ordered, oldest first. They are ordered one after the other.
@@ -32,7 +32,7 @@ type aheadOp struct {
 	number  uint64
 	room    []byte // as long as its entry's head will be
 	body    wire.Piece
-	sinceUs int64
+	firstUs int64 // since when it is the first
 }
 
 func (a *aheadOp) bytes() int64 { return int64(len(a.room) + len(a.body.Bytes)) }
@@ -70,7 +70,7 @@ func (c *Core) sendAhead(o *op.Op) bool {
 		h.movedUs = c.nowUs
 	}
 	h.ops = append(h.ops, &aheadOp{op: o, number: h.last, room: make([]byte, wire.EntryHeadSize(&id)),
-		body: wire.Piece{Bytes: o.Body, Sums: new(wire.Sums)}, sinceUs: c.nowUs})
+		body: wire.Piece{Bytes: o.Body, Sums: new(wire.Sums)}, firstUs: c.nowUs})
 	for _, n := range c.nodes {
 		c.goOnSendingAhead(n)
 	}
@@ -101,7 +101,7 @@ func (c *Core) goOnSendingAhead(n *node) {
 			a.bytes += a.cutting
 			a.cut = wire.Cut(h, c.cfg.FragmentBytes, wire.Piece{Bytes: o.room}, o.body)
 		}
-		if !a.cut.More() || a.cut.Part()-a.received >= aheadFragmentsMax {
+		if !a.cut.More() || a.cut.Part()-a.received >= min(aheadFragmentsMax+int(n.rttUs/2000), fragmentsMax) {
 			return
 		}
 		head, body := a.cut.Next(nil)
@@ -146,13 +146,15 @@ func (c *Core) orderAhead() {
 	h := &c.ahead
 	for len(h.ops) > 0 && c.state == active {
 		a := h.ops[0]
-		late := c.nowUs-h.movedUs >= aheadWaitUs || c.nowUs-a.sinceUs >= aheadEndsUs+a.bytes()/bytesPerUs
+		late := c.nowUs-h.movedUs >= aheadWaitUs || c.nowUs-a.firstUs >= aheadEndsUs+a.bytes()/bytesPerUs
 		if !late && !c.cfg.Fault.AheadEarly && slices.ContainsFunc(c.nodes, func(n *node) bool { return n.takesAhead() && !n.hasAhead(a.number) }) {
 			return
 		}
 		h.ops[0] = nil
 		if h.ops = h.ops[1:]; len(h.ops) == 0 {
 			h.ops = nil
+		} else {
+			h.ops[0].firstUs = c.nowUs
 		}
 		h.movedUs = c.nowUs
 		if !late {

@@ -3,6 +3,7 @@ package keyspace
 import (
 	"runtime"
 	"sort"
+	"unsafe"
 )
 
 // object is a value, or a long key, that lies outside its segment. Lists, sets and the like will be
@@ -14,13 +15,20 @@ type object interface {
 	drop(m *memory)
 }
 
-// blob is bytes outside a segment: a large string, a large packed hash, a long key.
+// blob is bytes outside a segment: a large string, a large packed hash, a long key. Those with a block of a span lie
+// outside Go's heap themselves (see heads): a collector that had to mark each of them would do little else.
 type blob struct {
 	b    []byte
 	refs int32
-	from *span           // nil: a mapping of its own, or Go's heap
-	at   uint16          // which block of from
-	own  runtime.Cleanup // of a mapping of its own
+	span uint32 // its number; 0: a mapping of its own, or Go's heap
+	head uint32 // the blob's number in heads
+	at   uint16 // which block of the span
+}
+
+// loner is a blob that has no block of a span.
+type loner struct {
+	blob
+	own runtime.Cleanup // of a mapping of its own
 }
 
 func (o *blob) retain() { o.refs++ }
@@ -28,7 +36,6 @@ func (o *blob) retain() { o.refs++ }
 func (o *blob) drop(m *memory) {
 	if o.refs--; o.refs == 0 {
 		m.blobs.release(o)
-		o.b = nil
 	}
 }
 
@@ -46,7 +53,10 @@ const (
 // all of them are free it can become one of another.
 type blobs struct {
 	m        *memory
+	heads    heads
 	classes  []blobClass // by block size
+	spans    []*span     // by number; none has 0
+	numbers  []uint32    // of spans that are no more
 	free     [2][][]byte // spans, small and large
 	mappings int
 	live     int   // blobs in use
@@ -60,15 +70,16 @@ type blobClass struct {
 }
 
 type span struct {
-	mem   []byte
-	class *blobClass
-	free  []uint16 // blocks
-	live  int
-	place int // in class.partial; -1 while full
+	number uint32
+	mem    []byte
+	class  *blobClass
+	free   []uint16 // blocks
+	live   int
+	place  int // in class.partial; -1 while full
 }
 
 func newBlobs(m *memory) blobs {
-	a := blobs{m: m}
+	a := blobs{m: m, spans: []*span{nil}}
 	for _, n := range []int{128, 96, 80, 64, 56, 51, 45, 40, 36, 32, 28, 25, 22, 20, 18, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4} {
 		a.classes = append(a.classes, blobClass{block: smallSpan / n &^ 7, span: smallSpan})
 	}
@@ -106,18 +117,19 @@ func (a *blobs) take(n, capacity int) *blob {
 		return a.block(&a.classes[i], n)
 	}
 	if a.mappings == blobMappingsMax {
-		return &blob{b: make([]byte, n, capacity), refs: 1}
+		return &(&loner{blob: blob{b: make([]byte, n, capacity), refs: 1}}).blob
 	}
 	mem, mapped := mapBytes((capacity + pageBytes - 1) &^ (pageBytes - 1))
-	o := &blob{b: mem[:n], refs: 1}
+	o := &loner{blob: blob{b: mem[:n], refs: 1}}
 	if mapped {
 		a.mappings++
 		o.own = runtime.AddCleanup(o, unmapBytes, mem)
 	}
-	return o
+	return &o.blob
 }
 
 func (a *blobs) block(c *blobClass, n int) *blob {
+	o := a.heads.take(a.m) // first: it may free blocks
 	if len(c.partial) == 0 {
 		a.addSpan(c)
 	}
@@ -131,7 +143,8 @@ func (a *blobs) block(c *blobClass, n int) *blob {
 		s.place = -1
 	}
 	at := int(i) * c.block
-	return &blob{b: s.mem[at : at+n : at+c.block], refs: 1, from: s, at: i}
+	o.b, o.refs, o.span, o.at = s.mem[at:at+n:at+c.block], 1, s.number, i
+	return o
 }
 
 func (a *blobs) addSpan(c *blobClass) {
@@ -145,6 +158,13 @@ func (a *blobs) addSpan(c *blobClass) {
 	last := len(*free) - 1
 	s := &span{mem: (*free)[last], class: c, place: len(c.partial)}
 	*free = (*free)[:last]
+	if n := len(a.numbers); n > 0 {
+		s.number, a.numbers = a.numbers[n-1], a.numbers[:n-1]
+		a.spans[s.number] = s
+	} else {
+		s.number = uint32(len(a.spans))
+		a.spans = append(a.spans, s)
+	}
 	for i := c.span/c.block - 1; i >= 0; i-- {
 		s.free = append(s.free, uint16(i))
 	}
@@ -163,15 +183,16 @@ func (a *blobs) freeSpans(bytes int) *[][]byte {
 func (a *blobs) release(o *blob) {
 	a.live--
 	a.bytes -= int64(cap(o.b))
-	s := o.from
-	if s == nil {
-		if o.own != (runtime.Cleanup{}) {
-			o.own.Stop()
+	if o.span == 0 {
+		if l := (*loner)(unsafe.Pointer(o)); l.own != (runtime.Cleanup{}) {
+			l.own.Stop()
 			a.mappings--
 			unmapBytes(o.b[:cap(o.b)])
 		}
+		o.b = nil
 		return
 	}
+	s := a.spans[o.span]
 	c := s.class
 	s.free = append(s.free, o.at)
 	s.live--
@@ -182,9 +203,12 @@ func (a *blobs) release(o *blob) {
 	if c.span == largeSpan {
 		giveBack(o.b[:c.block])
 	}
+	a.heads.give(o)
 	if s.live > 0 {
 		return
 	}
+	a.spans[s.number] = nil
+	a.numbers = append(a.numbers, s.number)
 	last := c.partial[len(c.partial)-1]
 	c.partial[s.place], last.place = last, s.place
 	c.partial = c.partial[:len(c.partial)-1]

@@ -97,7 +97,8 @@ func (m *memory) put(p *page) {
 
 // bytes is what is in use, what lies in graves included.
 func (m *memory) bytes() int64 {
-	return int64(m.used)*(pageBytes+pageOverhead) + m.blobs.bytes + int64(m.blobs.live)*blobOverhead
+	pages := int64(m.used - len(m.blobs.heads.pages))
+	return pages*(pageBytes+pageOverhead) + m.blobs.bytes + int64(m.blobs.live)*(headBytes+blobOverhead)
 }
 
 // inGraves is about what of that was dropped.
@@ -143,4 +144,5 @@ func (m *memory) dig(pieces int) {
 			m.graves = m.graves[:last]
 		}
 	}
+	m.blobs.heads.maybeTrim(m, pieces)
 }

@@ -235,7 +235,7 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 	for len(k.m.graves) > 0 {
 		k.m.sweep(1000)
 	}
-	pages := 0
+	pages := len(k.m.blobs.heads.pages)
 	blobs := map[*blob]bool{}
 	var walk func(tb *table)
 	walk = func(tb *table) {

@@ -1,9 +1,12 @@
 package keyspace
 
+import "unsafe"
+
 // What Go's heap has of the data: measured, as a share of what lies outside it.
 const (
-	pageOverhead = 24  // of each page: its part of the segment, or leaf, that it belongs to
-	blobOverhead = 112 // of each blob
+	headBytes    = int64(unsafe.Sizeof(blob{})) // of each blob, outside it
+	pageOverhead = 24                           // of each page: its part of the segment, or leaf, that it belongs to
+	blobOverhead = 40                           // of each blob: its place in the segment's side
 	slotBytes    = 4
 	dueBytes     = 16
 	// Pages and leaves are filled to about this share of 1024.
@@ -19,7 +22,7 @@ func (k *Keyspace) MemoryBytes() int64 { return k.m.bytes() - k.m.inGraves() }
 func (k *Keyspace) FreeBytes() int64 { return int64(len(k.m.dirty))*pageBytes + k.m.inGraves() }
 
 // Dropped says whether there are databases or big values whose memory Reclaim has still to free.
-func (k *Keyspace) Dropped() bool { return len(k.m.graves) > 0 }
+func (k *Keyspace) Dropped() bool { return len(k.m.graves) > 0 || k.m.blobs.heads.idle() }
 
 // MemoryOf is about what a key takes of the process's memory, its share of what keeps it included.
 func (k *Keyspace) MemoryOf(db int, key []byte, nowMs int64) (int64, bool) {
@@ -48,7 +51,7 @@ func (t *table) memoryOf(s *segment, e *entry) int64 {
 	return n
 }
 
-func (o *blob) memory() int64 { return int64(cap(o.b)) + blobOverhead }
+func (o *blob) memory() int64 { return int64(cap(o.b)) + headBytes + blobOverhead }
 
 // memory is of the fields of a big hash; long ones lie in blobs, about as long as they are.
 func (t *table) memory() int64 {

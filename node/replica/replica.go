@@ -424,6 +424,7 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 			r.reply.Error(command.ErrInternal)
 		}
 	} else {
+		clear(r.args) // or what a long one left behind would keep the turns that it came in
 		args, rest, err := command.SplitCommand(body, r.args[:0])
 		r.args = args
 		if err != nil || len(rest) > 0 {

@@ -87,6 +87,14 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 	}
 }
 
+// filesShare of the limit is what programs and libraries may take of memory beyond it: the limit of a small node would
+// be passed by a sixth for them alone, and that of a large one need not count what other processes share.
+const filesShare = 32
+
+func outsideOf(own, files, data, limit int64) int64 {
+	return max(own+max(files-limit/filesShare, 0)-data, 0)
+}
+
 // measureOutside finds what the process takes besides the data: quickly when that grows, slowly when it shrinks, so that
 // limits are kept and do not swing with Go's collector. An embedded node's process is the broker's.
 func (n *Node) measureOutside() {
@@ -94,7 +102,8 @@ func (n *Node) measureOutside() {
 		return
 	}
 	s := &n.state
-	now, before := max(process.OwnBytes()-s.data.Load(), 0), s.outside.Load()
+	own, files := process.Resident()
+	now, before := outsideOf(own, files, s.data.Load(), s.limit.Load()), s.outside.Load()
 	if now < before {
 		now = before - (before-now)/outsideShrinks
 	}

@@ -92,6 +92,7 @@ type shared struct {
 	memory         atomic.Int64 // compared with a limit
 	data           atomic.Int64 // of the process, for the data
 	outside        atomic.Int64 // and besides
+	limit          atomic.Int64 // the smallest of all nodes
 	idsAnswered    atomic.Uint64
 	deadlineMs     atomic.Int64
 	behind         atomic.Bool
@@ -557,6 +558,7 @@ func (n *Node) step(dealer link.Dealer, began time.Time) error {
 func (n *Node) publish() {
 	n.replica.SetOutside(n.state.outside.Load())
 	if limit := n.replica.MemoryLimit(); limit != n.limitBytes {
+		n.state.limit.Store(limit)
 		if n.limitBytes = limit; n.cfg.OnLimit != nil {
 			n.cfg.OnLimit(limit)
 		}

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// ResidentBytes is the process's resident memory, and OwnBytes what of it is not the content of files: programs and
-// libraries, some 20 MB, which the system shares between processes and can read again. Both are 0 where it does not tell.
+// ResidentBytes is the process's resident memory, 0 where the system does not tell.
 func ResidentBytes() int64 {
-	resident, _ := statm()
-	return resident
+	own, files := Resident()
+	return own + files
 }
 
-// OwnBytes: see ResidentBytes.
-func OwnBytes() int64 {
+// Resident divides it: files is what is the content of files, programs and libraries, some 20 MB, which the system shares
+// between processes and can read again.
+func Resident() (own, files int64) {
 	resident, shared := statm()
-	return resident - shared
+	return resident - shared, shared
 }
 
 func statm() (resident, shared int64) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
+	"unsafe"
 )
 
 // Limits bound what a client may make the reader keep.
@@ -30,8 +32,8 @@ const (
 	bufferKeep = 256 << 10 // a larger one is given back once it is empty enough
 	argsKeep   = 16 << 10  // and so are more argument slots than these
 
-	lastingBytes = 4 << 20 // a command of as many keeps its buffer
-	trustFactor  = 8       // an announced argument gets its room when an eighth has arrived
+	lastingBytes = 256 << 10 // a command of as many keeps its buffer
+	trustFactor  = 16        // an announced argument gets its room when a sixteenth has arrived
 )
 
 // ProtocolError is what a client is told before its connection is closed.
@@ -154,7 +156,7 @@ func (r *Reader) release() {
 	left := r.buf[r.start:r.end]
 	if r.given {
 		r.given = false
-		r.buf = nil
+		r.buf = make([]byte, max(bufferFill, 2*len(left))) // another large one is likely
 	}
 	tooLarge := len(r.buf) > bufferKeep || r.small >= smallReads && len(r.buf) > bufferMin
 	if tooLarge && len(left) <= bufferFill || r.buf == nil {
@@ -179,9 +181,20 @@ func (r *Reader) makeRoom() {
 			next = need
 		}
 	}
-	grown := make([]byte, next)
+	grown := uncleared(next)
 	copy(grown, r.buf[:r.end])
 	r.buf = grown
+}
+
+// uncleared is make for memory that is written before it is read: clearing a megabyte takes as long as copying it.
+func uncleared(n int) []byte {
+	if n < bufferKeep {
+		return make([]byte, n)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	b.WriteByte(0)
+	return unsafe.Slice(unsafe.StringData(b.String()), n)
 }
 
 // Next returns the next complete command; ok is false when more bytes are needed first.

@@ -65,7 +65,7 @@ func DefaultConfig() Config {
 	return Config{
 		HeartbeatMs: 100, SuspectMs: 300, DeadMs: 1000, BusyLimitMs: 5000, ResendMs: 250,
 		FormWaitMs: 300, RecoverWaitMs: 2000, WriteTimeoutMs: 5000, ReadTimeoutMs: 5000, JoinStallMs: 15_000, HoldOffMaxMs: 30_000,
-		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes, AheadBytes: 512 << 10,
+		TurnBytesMax: 1 << 20, TurnReadsMax: 4096, FrameBytesMax: wire.FrameBytesMax, FragmentBytes: wire.FragmentBytes, AheadBytes: 4 << 20,
 		WindowBytesMax: 256 << 20, ChunkBytes: 1 << 20, WindowMs: 600_000, JoinPinBytes: 1 << 30, JoinLagEntries: 1000, JoinFloorBytes: 4 << 20,
 		NearBytes: 64 << 20, HotEvery: 16, HotReads: 2000,
 		VerifyEveryMs: 3_600_000, VerifyRangeKeys: 1000,

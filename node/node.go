@@ -46,6 +46,7 @@ const (
 	missedTold     = 3 // dials without an answer, after which the log says so
 	refusedEvery   = 2 * time.Second
 	outsideShrinks = 64              // what is outside of the data is taken to shrink by that part of the difference with a heartbeat
+	pauseBytes     = 4 << 20         // sent in one go
 	leaveWithin    = 2 * time.Second // how long a goodbye waits for its answer
 )
 
@@ -589,9 +590,13 @@ func (n *Node) sendAll(dealer link.Dealer, frames []replica.Frame) error {
 	}
 	for _, f := range frames {
 		emit := dealer.SendJoined
-		if len(f.More) > 0 {
+		if f.Len() > pauseBytes {
+			sent := 0
 			emit = func(head, body []byte) error {
-				runtime.Gosched() // the heartbeats go on
+				if sent += len(body); sent > pauseBytes {
+					sent = 0
+					runtime.Gosched() // the heartbeats go on
+				}
 				return dealer.SendJoined(head, body)
 			}
 		}

@@ -46,8 +46,11 @@ func (w *Writer) Error(s string) {
 
 func (w *Writer) Int(n int64) { w.head(':', n) }
 
+// BulkHead writes what stands before a bulk of n bytes.
+func (w *Writer) BulkHead(n int) { w.head('$', int64(n)) }
+
 func (w *Writer) Bulk(b []byte) {
-	w.head('$', int64(len(b)))
+	w.BulkHead(len(b))
 	if len(b) > bulkStep && cap(w.B)-len(w.B) < len(b)+2 {
 		grown := make([]byte, len(w.B), len(w.B)+len(b)+2)
 		copy(grown, w.B)

@@ -37,6 +37,10 @@ type Ctx struct {
 	LaterFrom int
 	Later     *Later
 
+	// A GET of FarFrom bytes or more (0: none) leaves the value where it lies: the reply is what was written, Far and CRLF.
+	FarFrom int
+	Far     []byte
+
 	// Faults are the panics that were answered with ErrInternal, for whoever counts and logs them.
 	Faults []Fault
 

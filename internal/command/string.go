@@ -309,7 +309,13 @@ func runSetNX(c *Ctx) {
 }
 
 func runGet(c *Ctx) {
-	if v, found, ok := c.getTyped(c.Args[1], keyspace.TypeString); ok {
+	v, found, ok := c.getTyped(c.Args[1], keyspace.TypeString)
+	switch {
+	case !ok:
+	case c.FarFrom > 0 && len(v.String) >= c.FarFrom:
+		c.W.BulkHead(len(v.String))
+		c.Far = v.String
+	default:
 		c.bulkOrNull(v.String, found)
 	}
 }

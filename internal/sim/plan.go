@@ -101,6 +101,7 @@ func drawPlan(r *rand.Rand) Plan {
 	n.ChunkBytes = pick(r, 1, 60, 1000)
 	n.ChunkCredit = pick[uint32](r, 1, 2, 8)
 	n.ReclaimPerEntry = pick(r, 0, 1, 20)
+	n.Scribble = true
 	n.TailBytes = 20 + p.Nodes%2*(64<<10)  // a reply of 20 bytes is a large one
 	n.PartBytes = 20 + p.Keys%2*1000       // a value of more comes to a joiner in parts
 	n.SliceElements = p.Keys % 3           // 0: long reads are executed in one piece

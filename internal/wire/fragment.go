@@ -108,11 +108,17 @@ func Join(m []byte, more ...[]byte) []byte {
 // Assembler puts fragments together again. One serves one direction of one session. A message of
 // which a fragment is missing is dropped whole.
 type Assembler struct {
+	Spares *Spares // that messages may be put together in; may be nil
+
 	open  bool // a message has begun
 	head  Header
-	whole strings.Builder // memory that is not cleared first
+	spare []byte          // what has arrived of it, if there was one
+	whole strings.Builder // otherwise: memory that is not cleared first
 	next  uint16
 }
+
+// Reset forgets what has arrived.
+func (a *Assembler) Reset() { *a = Assembler{Spares: a.Spares} }
 
 // trustBytes is what is allocated for a message as soon as it is announced; for more than that
 // a sixteenth must have arrived.
@@ -124,35 +130,43 @@ func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 	more := h.flags&flagMore != 0
 	if h.part == 0 && !more {
 		if h.Type == a.head.Type {
-			*a = Assembler{}
+			a.Reset()
 		}
 		return h, body, true, nil
 	}
 	if h.part == 0 {
-		*a = Assembler{open: true}
+		a.Reset()
 		if h.whole > MessageBytesMax {
-			*a = Assembler{}
 			return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
 		}
+		a.open, a.spare = true, a.Spares.take(int(h.whole))
 	} else if !a.open || h.part != a.next || h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq {
-		*a = Assembler{} // the rest of a message whose beginning is missing
+		a.Reset() // the rest of a message whose beginning is missing
 		return h, nil, false, nil
 	}
-	size := a.whole.Len() + len(body)
+	size := len(a.spare) + a.whole.Len() + len(body)
 	if size > int(h.whole) || !more && size < int(h.whole) || a.next > 0 && h.whole != a.head.whole {
-		*a = Assembler{}
+		a.Reset()
 		return h, nil, false, ErrCorrupt
 	}
 	a.head, a.next = h, h.part+1
-	if has := a.whole.Cap(); size > has {
-		a.whole.Grow(max(min(int(h.whole), max(trustBytes, 16*size))-2*has, len(body)))
+	if a.spare != nil {
+		a.spare = append(a.spare, body...)
+	} else {
+		if has := a.whole.Cap(); size > has {
+			a.whole.Grow(max(min(int(h.whole), max(trustBytes, 16*size))-2*has, len(body)))
+		}
+		a.whole.Write(body)
 	}
-	a.whole.Write(body)
 	if more {
 		return h, nil, false, nil
 	}
-	whole := a.whole.String()
-	*a = Assembler{}
+	whole := a.spare
+	if whole == nil {
+		s := a.whole.String()
+		whole = unsafe.Slice(unsafe.StringData(s), len(s))
+	}
+	a.Reset()
 	h.flags, h.part, h.whole = 0, 0, 0
-	return h, unsafe.Slice(unsafe.StringData(whole), len(whole)), true, nil
+	return h, whole, true, nil
 }

@@ -70,14 +70,14 @@ func (r *Replica) beginAhead(number uint64, head []byte) bool {
 	s := &r.turn
 	entry := r.aheads.take(number)
 	if s.index+1 <= r.pos.Index { // it is applied: this turn came again
-		s.left, s.rest = 1, wire.HeadAlone(head)
+		s.left, s.rest, s.from = 1, wire.HeadAlone(head), nil
 		return true
 	}
 	if len(entry) != wire.EntrySize(head) {
 		return false
 	}
 	copy(entry, head)
-	s.left, s.rest = 1, entry
+	s.left, s.rest, s.from = 1, entry, nil
 	return true
 }
 

@@ -337,7 +337,7 @@ func (r *Replica) restoreEntries(b kept) error {
 			r.pos = wire.Position{Era: era, Index: first + i}
 			continue
 		}
-		r.apply(era, first+i, &e, encoded)
+		r.apply(era, first+i, &e, encoded, nil)
 		r.ring.trim(r.pos.Index, r.cfg.RingBytesMax)
 	}
 	if len(rest) > 0 {

@@ -46,6 +46,8 @@ type Config struct {
 	OnApply func(p wire.Position, digest uint64) // told of every entry; nil outside of tests
 	OnRead  func(id uint64, p wire.Position)     // and of every read
 	OnFault func(command.Fault)                  // told of every panic in a command, to log it; may be nil
+	// Scribble overwrites what is used again, in tests.
+	Scribble bool
 	// CountLogical has UsedBytes compared with a limit, in tests of little data.
 	CountLogical bool
 	Wire         uint8 // the highest protocol version, in tests; 0: this one
@@ -126,7 +128,7 @@ type Replica struct {
 	memory  memory
 	turn    turnState
 	done    []byte
-	tail    []byte // the large reply that ends done
+	tail    [][]byte // the large reply that ends done, in pieces
 	reply   resp.Writer
 	args    [][]byte
 
@@ -136,6 +138,7 @@ type Replica struct {
 
 	sliced    bool // Pump's last was for a long read
 	laterFrom int  // Ctx.LaterFrom of what is being executed
+	farFrom   int  // and its Ctx.FarFrom
 
 	keeping keeping
 	restore *restoring // while what was kept is being taken
@@ -180,7 +183,7 @@ func (f Frame) Joined() []byte {
 
 // New returns an empty replica.
 func New(cfg Config) *Replica {
-	r := &Replica{cfg: cfg}
+	r := &Replica{cfg: cfg, assembler: wire.Assembler{Spares: &wire.Spares{BytesMax: sparesBytes, Scribble: cfg.Scribble}}}
 	r.clear()
 	return r
 }
@@ -215,7 +218,7 @@ func (r *Replica) clear() {
 func (r *Replica) Open(session uint64) {
 	r.begin()
 	r.session = session
-	r.assembler = wire.Assembler{}
+	r.assembler.Reset()
 	r.turn, r.aheads = turnState{}, aheads{}
 	r.closeLaters()
 	r.closeDonations()
@@ -320,7 +323,7 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 		if !fragment {
 			body = bytes.Clone(body) // the ring keeps entries
 		}
-		if why := r.receiveTurn(h, body); why != "" {
+		if why := r.receiveTurn(h, body, fragment); why != "" {
 			return Reopen, why
 		}
 	case wire.TLoad:
@@ -416,7 +419,7 @@ func (r *Replica) execute(db, proto uint8, noTouch bool, timeMs int64, seed uint
 	r.reply.Reset(int(proto))
 	c := &r.ctx
 	*c = command.Ctx{KS: r.ks, DB: int(db), NowMs: timeMs, Seed: seed + r.cfg.Fault.OwnSeed, W: &r.reply, NoTouch: noTouch,
-		LaterFrom: r.laterFrom, LFU: r.memory.counts.LFU}
+		LaterFrom: r.laterFrom, FarFrom: r.farFrom, LFU: r.memory.counts.LFU}
 	if txn {
 		if err := command.RunTxn(c, r.cfg.Table, body); err != nil {
 			c.Faults = append(c.Faults, command.Fault{Command: "EXEC", Value: err})
@@ -457,7 +460,7 @@ func (r *Replica) countFaults(faults []command.Fault) {
 }
 
 // apply executes the entry that follows the present position.
-func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte {
+func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte, from *carrier) []byte {
 	r.entries++
 	r.ks.ResetChangeHash()
 	r.reply.Reset(int(e.Proto))
@@ -495,7 +498,7 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte) []byte
 		r.ks.Damage(index*0x9e3779b97f4a7c15, e.TimeMs)
 	}
 	reply := r.replies.keep(r.reply.B)
-	r.ring.append(era, index, encoded, reply)
+	r.ring.append(era, index, encoded, reply, from)
 	r.keepEntry(encoded)
 	if r.lateSnap != 0 {
 		r.beginDonation(r.lateSnap, r.lateParts)

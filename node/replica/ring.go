@@ -16,18 +16,45 @@ type ringEntry struct {
 	era   uint64
 	entry []byte // encoded; aliases the frame it came in
 	reply []byte // nil once confirmed
+	from  *carrier
+}
+
+// sparesBytes is kept of the bodies of long turns that nothing needs any more.
+const sparesBytes = 4 << 20
+
+// carrier is a long turn's body. When the turn is done and the ring has dropped its entries, it may be used again.
+type carrier struct {
+	body  []byte
+	users int // the turn, if nothing else can alias it, and entries in the ring
+	to    *wire.Spares
+}
+
+func (c *carrier) retain() {
+	if c != nil {
+		c.users++
+	}
+}
+
+func (c *carrier) release() {
+	if c == nil {
+		return
+	}
+	if c.users--; c.users == 0 {
+		c.to.Give(c.body)
+	}
 }
 
 func (g *ring) at(i int) *ringEntry { return &g.buf[(g.head+i)&(len(g.buf)-1)] }
 
-func (g *ring) append(era, index uint64, entry, reply []byte) {
+func (g *ring) append(era, index uint64, entry, reply []byte, from *carrier) {
 	if g.count == len(g.buf) {
 		g.grow()
 	}
 	if g.count == 0 {
 		g.first = index
 	}
-	*g.at(g.count) = ringEntry{era, entry, reply}
+	from.retain()
+	*g.at(g.count) = ringEntry{era, entry, reply, from}
 	g.count++
 	g.bytes += int64(len(entry) + len(reply))
 }
@@ -45,6 +72,7 @@ func (g *ring) trim(upTo uint64, bytesMax int64) {
 	for g.count > 0 && g.first <= upTo && (g.bytes > bytesMax || g.count > 1<<17) {
 		e := g.at(0)
 		g.bytes -= int64(len(e.entry) + len(e.reply))
+		e.from.release()
 		*e = ringEntry{}
 		g.head = (g.head + 1) & (len(g.buf) - 1)
 		g.first++

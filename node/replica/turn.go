@@ -13,10 +13,12 @@ type turnState struct {
 	header   wire.Header
 	turn     wire.Turn
 	item     wire.Item
-	left     int    // entries left of the run in item
-	rest     []byte // their bytes
-	index    uint64 // of the last entry looked at
-	finished uint64 // number of the last turn that is done
+	left     int      // entries left of the run in item
+	rest     []byte   // their bytes
+	from     *carrier // of rest; nil: it is not used again
+	body     *carrier // of the turn
+	index    uint64   // of the last entry looked at
+	finished uint64   // number of the last turn that is done
 
 	next []waitingTurn // that have come behind it
 
@@ -30,7 +32,7 @@ type turnState struct {
 // value): a turn with large replies goes on as the broker receives them.
 const (
 	partsMax     = 64
-	partBytesMax = 16 << 20
+	partBytesMax = 2 << 20
 )
 
 // Busy reports whether a turn waits for Step.
@@ -44,14 +46,15 @@ type waitingTurn struct {
 	header wire.Header
 	turn   wire.Turn
 	bytes  int
+	from   *carrier // nil: the body is not used again
 }
 
 // turnsMax bounds the turns that wait: a broker sends fewer.
 const turnsMax = 64
 
-// receiveTurn takes a turn, whose body lasts. One whose number does not follow on takes the place of those before. It
+// receiveTurn takes a turn, whose body lasts; a long one's may be used again. One whose number does not follow on takes the place of those before. It
 // returns why the session cannot go on, "" if it can.
-func (r *Replica) receiveTurn(h wire.Header, body []byte) (broken string) {
+func (r *Replica) receiveTurn(h wire.Header, body []byte, long bool) (broken string) {
 	if r.load != nil {
 		return ""
 	}
@@ -66,7 +69,11 @@ func (r *Replica) receiveTurn(h wire.Header, body []byte) (broken string) {
 		return "a turn came before the history it belongs to" // the Load was lost
 	}
 	s := &r.turn
-	if w := (waitingTurn{h, t, len(body)}); s.busy && h.Seq == s.header.Seq+uint64(len(s.next))+1 && len(s.next) < turnsMax {
+	w := waitingTurn{header: h, turn: t, bytes: len(body)}
+	if long && !r.cfg.Keep { // the storage has entries for as long as it likes
+		w.from = &carrier{body: body, users: 1, to: r.assembler.Spares}
+	}
+	if s.busy && h.Seq == s.header.Seq+uint64(len(s.next))+1 && len(s.next) < turnsMax {
 		s.next = append(s.next, w)
 	} else {
 		s.next = nil
@@ -88,7 +95,7 @@ func (r *Replica) beginTurn(w waitingTurn) {
 	r.safe, r.inSync = max(r.safe, t.Safe), t.InSync
 	r.ring.trim(min(t.Confirm, t.Safe), r.ringBytes())
 	r.turn = turnState{busy: true, header: w.header, turn: t, index: t.Prev.Index, finished: r.turn.finished,
-		next: r.turn.next, frameBytes: w.bytes}
+		next: r.turn.next, frameBytes: w.bytes, body: w.from}
 }
 
 // Step goes on with the turn until it is done or enough replies have gathered; a Done says how far.
@@ -112,9 +119,9 @@ func (r *Replica) Step() {
 		r.cfg.progressed()
 		switch s.item.Kind {
 		case wire.ItemEntries:
-			s.left, s.rest = s.item.Count, s.item.Entries
+			s.left, s.rest, s.from = s.item.Count, s.item.Entries, s.body
 			if 2*len(s.rest) < s.frameBytes {
-				s.rest = bytes.Clone(s.rest) // the ring keeps entries, not the reads that came with them
+				s.rest, s.from = bytes.Clone(s.rest), nil // the ring keeps entries, not the reads that came with them
 			}
 		case wire.ItemAhead:
 			if !r.beginAhead(s.item.ID, s.item.Entries) {
@@ -123,15 +130,19 @@ func (r *Replica) Step() {
 			}
 		case wire.ItemRead:
 			q := &s.item.Read
+			s.body = nil // a long read keeps its arguments
 			r.reads++
 			if !q.Txn { // whose reads are of one moment
-				r.laterFrom = r.cfg.SliceElements
+				r.laterFrom, r.farFrom = r.cfg.SliceElements, r.cfg.TailBytes
 			}
 			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
-			r.laterFrom = 0
+			r.laterFrom, r.farFrom = 0, 0
 			r.tally.Hits += uint64(r.ctx.Hits)
 			r.tally.Misses += uint64(r.ctx.Misses)
-			if !r.maybeBeginLater(q.ID) && !r.maybePutDue(q) {
+			switch {
+			case len(r.ctx.Far) > 0:
+				r.putFar(q.ID)
+			case !r.maybeBeginLater(q.ID) && !r.maybePutDue(q):
 				r.putReply(wire.ReplyRead, q.ID, r.reply.B)
 			}
 			if r.cfg.OnRead != nil {
@@ -153,19 +164,22 @@ func (r *Replica) Step() {
 	h := r.header()
 	h.Seq = s.header.Seq
 	if part {
-		bytes := s.partBytes[s.parts%partsMax] + uint64(len(r.done)+len(r.tail))
+		bytes := s.partBytes[s.parts%partsMax] + uint64(len(r.done))
+		for _, b := range r.tail {
+			bytes += uint64(len(b))
+		}
 		s.parts++
 		s.partBytes[s.parts%partsMax] = bytes
 	} else {
 		s.finished = h.Seq
 		s.busy = false
 		s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
+		s.body.release()
+		s.body, s.from = nil, nil
 	}
 	done := wire.FinishDone(r.done, wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}, h)
 	f := Frame{Bytes: done}
-	if len(r.tail) > 0 {
-		f.More, r.tail = [][]byte{r.tail}, nil
-	}
+	f.More, r.tail = r.tail, nil
 	r.Out = append(r.Out, f)
 	if n := s.next; !part && len(n) > 0 {
 		s.next = n[1:]
@@ -201,7 +215,7 @@ func (r *Replica) stepEntry() {
 		}
 		reply = kept
 	default:
-		reply = r.apply(s.turn.Era, s.index, &e, encoded)
+		reply = r.apply(s.turn.Era, s.index, &e, encoded, s.from)
 	}
 	if e.Primary == r.number && e.Primary != 0 {
 		r.putReply(wire.ReplyEntry, s.index, reply)
@@ -216,9 +230,21 @@ func (r *Replica) putReply(kind wire.ReplyKind, id uint64, reply []byte) {
 		wire.EndReply(r.done, start)
 		return
 	}
-	r.tail = reply
+	r.tail = [][]byte{reply}
 	wire.EndReplyTail(r.done, start, len(reply))
 }
+
+// putFar answers a read whose value is sent from where it lies.
+func (r *Replica) putFar(id uint64) {
+	r.done = wire.BeginReply(r.done, wire.ReplyRead, id)
+	start := len(r.done)
+	r.done = append(r.done, r.reply.B...)
+	r.tail = [][]byte{r.ctx.Far, crlf}
+	r.ctx.Far = nil
+	wire.EndReplyTail(r.done, start, len(r.done)-start+len(r.tail[0])+len(crlf))
+}
+
+var crlf = []byte("\r\n")
 
 // dueReplyMax is how long a reply is at most with which a deadline is told.
 const dueReplyMax = 32 << 10

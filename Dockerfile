@@ -4,7 +4,7 @@
 # Both go without keys and protected mode, as Redis's image does without the latter: what is not
 # published is reached from the containers of their network alone. Publish 6379 with a password
 # (BRAINER_REQUIREPASS), and 9620 never without keys (README.md, Security).
-# deploy/deploy_test.go runs the build commands below.
+# deploy/dockerfile_test.go runs the build commands below.
 
 FROM golang:1.26-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends libzmq3-dev && rm -rf /var/lib/apt/lists/*

@@ -183,7 +183,7 @@ func TestAValueOverTheLimit(t *testing.T) {
 	c := startAlone(t, "--proto-max-bulk-len", "1048576")
 	limit := strings.Repeat("x", 1<<20)
 	c.do("SET", "k", limit)
-	got, closed := sendPieces(t, c.addr, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n", 100)
+	got, closed := sendPieces(t, c.addr, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048577\r\n", 100, patience)
 	if got != "-ERR Protocol error: invalid bulk length\r\n" || !closed {
 		t.Errorf("a byte too many: %q, closed %v", got, closed)
 	}

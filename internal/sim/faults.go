@@ -283,6 +283,11 @@ func (f *injector) heal() {
 	f.healed = true
 	w.tracef("everything is healed")
 	w.broker.slowUs = 0
+	for _, n := range w.nodes {
+		if n.disk != nil {
+			n.disk.sim.FullAt = 0 // one that was not written to since it was full has not failed yet
+		}
+	}
 	f.restartBroker()
 	f.resumeBroker()
 	for _, n := range w.nodes {

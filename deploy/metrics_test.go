@@ -205,7 +205,7 @@ func TestNoMetricIsForgotten(t *testing.T) {
 		"brainer_snapshot_running", "brainer_snapshot_last_duration_seconds", "brainer_snapshot_last_bytes", "brainer_snapshot_last_keys",
 		"brainer_snapshots_saved_total", "brainer_snapshot_failures_total", // the alert is about what is missing
 		"brainer_disk_errors_total", "brainer_disk_snapshots_total", "brainer_disk_load_bytes_done", "brainer_disk_load_bytes_expected",
-		"brainer_keys_nominated_total",
+		"brainer_keys_nominated_total", "brainer_writes_sent_ahead_total",
 		"brainer_node_ids", "brainer_node_ids_answered_total", "brainer_replica_ids", "brainer_replica_ids_answered_total",
 	}
 	var text strings.Builder

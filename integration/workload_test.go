@@ -187,7 +187,7 @@ func notExecuted(err error) bool {
 	if errors.As(err, &op) && op.Op == "dial" {
 		return true
 	}
-	for _, prefix := range []string{"LOADING", "CLUSTERDOWN", "NOREPLICAS", "TRYAGAIN"} {
+	for _, prefix := range []string{"LOADING", "CLUSTERDOWN", "NOREPLICAS", "TRYAGAIN", "EXECABORT"} {
 		if strings.HasPrefix(err.Error(), prefix) {
 			return true
 		}

@@ -37,7 +37,7 @@ func isAnswer(err error) bool {
 	var reply redis.Error
 	code, _, _ := strings.Cut(err.Error(), " ")
 	return errors.As(err, &reply) &&
-		!slices.Contains([]string{"UNCERTAIN", "LOADING", "CLUSTERDOWN", "NOREPLICAS", "TRYAGAIN"}, code)
+		!slices.Contains([]string{"UNCERTAIN", "LOADING", "CLUSTERDOWN", "NOREPLICAS", "TRYAGAIN", "EXECABORT"}, code) // EXECABORT: what was queued met one of these
 }
 
 // Every write is repeated until it is answered, through kills of nodes and of the broker, by go-redis

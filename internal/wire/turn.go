@@ -117,20 +117,14 @@ func EntryHeadSize(id *RequestID) int { return entryHead + id.size() }
 
 // CheckEntryHead looks at a head whose body is elsewhere.
 func CheckEntryHead(head []byte, databases int) error {
-	if len(head) < entryHead {
+	if len(head) < entryHead || EntrySize(head) < len(head) {
 		return ErrCorrupt
 	}
-	le := binary.LittleEndian
-	id := len(head) - entryHead
-	kind := EntryKind(head[4])
-	switch {
-	case kind == 0 || kind >= entryKindEnd || int(head[5]) >= databases:
-		return ErrCorrupt
-	case int(le.Uint16(head[10:])) != id || int(le.Uint32(head)) < id:
-		return ErrCorrupt
-	case id == 0:
-		return nil
-	case id <= requestIDHead || id > RequestIDBytesMax || int64(le.Uint64(head[entryHead+8:])) < 0:
+	var e Entry
+	if _, err := NextEntry(HeadAlone(head), &e); err != nil {
+		return err
+	}
+	if len(e.Body) > 0 || int(e.DB) >= databases {
 		return ErrCorrupt
 	}
 	return nil

@@ -518,9 +518,9 @@ func (n *Node) receive(dealer link.Dealer, began time.Time) error {
 				return errDismissed
 			}
 		}
+		n.tellWhetherInSync() // what a turn says too, which the next one may take back
 		if !n.replica.Busy() {
 			n.publish()
-			n.tellWhetherInSync()
 		}
 	}
 }

@@ -78,9 +78,7 @@ func composed(t *testing.T, env []string, volumes map[string]string) (broker str
 	}
 	for i, c := range checks {
 		args := local(c.args[1:], nodes[i], "")
-		if out := run(t, env, "brainer-cli", args...); !strings.Contains(out, "in_sync:true") {
-			t.Errorf("%s: %q", c.where, out)
-		}
+		await(t, "in_sync:true", func() string { return run(t, env, "brainer-cli", args...) }) // it hears of it with the next turn
 	}
 	return "redis://:secret@" + redis
 }

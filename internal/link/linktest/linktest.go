@@ -14,7 +14,7 @@ import (
 	"brainer/internal/link"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // Options are those that transports have in common.
 type Options struct {

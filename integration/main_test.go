@@ -83,7 +83,7 @@ func build(dir string) error {
 // plant writes an overlay for the compiler in which the broker starts from settings with the mistake; the
 // sources stay as they are.
 func plant(dir, mistake string) (overlay string, err error) {
-	original, err := filepath.Abs("../broker/replication/core.go")
+	original, err := filepath.Abs("../broker/replication/config.go")
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +96,7 @@ func plant(dir, mistake string) (overlay string, err error) {
 		return "", fmt.Errorf("plant: %q is not in %s", begin, original)
 	}
 	source = bytes.Replace(source, []byte(begin), fmt.Appendf(nil, "%s\t\tFault: Fault{%s: true},\n", begin, mistake), 1)
-	replaced := filepath.Join(dir, "core.go")
+	replaced := filepath.Join(dir, "config.go")
 	if err := os.WriteFile(replaced, source, 0o600); err != nil {
 		return "", err
 	}

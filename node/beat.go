@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"brainer/internal/link"
@@ -125,4 +126,62 @@ func (n *Node) beatFrame(session uint64, movedNs int64) []byte {
 	m.Behind = s.behind.Load()
 	m.Reclaimable = m.Behind || d > 0 && d <= n.cfg.NowMs()
 	return m.Append(nil, wire.Header{Epoch: s.epoch.Load(), Session: session, TimeMs: now.UnixMilli(), Version: uint8(s.version.Load())})
+}
+
+// shared is what the heartbeat goroutine reads.
+type shared struct {
+	session, epoch atomic.Uint64
+	version        atomic.Uint32 // of the protocol
+	applied, turn  atomic.Uint64
+	keys, used     atomic.Int64
+	ids            atomic.Int64
+	memory         atomic.Int64 // compared with a limit
+	data           atomic.Int64 // of the process, for the data
+	outside        atomic.Int64 // and besides
+	limit          atomic.Int64 // the smallest of all nodes
+	idsAnswered    atomic.Uint64
+	deadlineMs     atomic.Int64
+	behind         atomic.Bool
+	stepBeganNs    atomic.Int64  // 0: idle
+	heldSinceNs    atomic.Int64  // 0: nothing waits to be kept before it is told
+	snapshotKept   atomic.Uint64 // the last one that the broker wanted, and that is on disk
+	loadDone       atomic.Int64  // bytes of what was kept, that are loaded
+	loadTotal      atomic.Int64  // 0: nothing is being loaded
+	progress       atomic.Uint64 // entries and reads executed
+	heardNs        atomic.Int64  // the broker's last word on either socket
+	patienceNs     atomic.Int64  // what it may be silent beyond the usual: it takes in what was sent last
+}
+
+// busySeconds is how long the present step has been running, 0 when none is.
+func (s *shared) busySeconds() float64 {
+	began := s.stepBeganNs.Load()
+	if began == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, began)).Seconds()
+}
+
+// publish tells the heartbeats where the copy stands.
+func (n *Node) publish() {
+	n.replica.SetOutside(n.state.outside.Load())
+	if limit := n.replica.MemoryLimit(); limit != n.limitBytes {
+		n.state.limit.Store(limit)
+		if n.limitBytes = limit; n.cfg.OnLimit != nil {
+			n.cfg.OnLimit(limit)
+		}
+	}
+	b := n.replica.Beat(0)
+	s := &n.state
+	s.applied.Store(b.Applied)
+	s.turn.Store(b.Turn)
+	s.keys.Store(b.Keys)
+	s.used.Store(b.UsedBytes)
+	s.ids.Store(b.IDs)
+	s.memory.Store(b.MemoryBytes)
+	s.data.Store(n.replica.DataBytes())
+	s.idsAnswered.Store(b.IDsAnswered)
+	s.deadlineMs.Store(n.replica.NextDeadlineMs())
+	s.behind.Store(n.replica.Behind())
+	_, epoch := n.replica.Session()
+	s.epoch.Store(epoch)
 }

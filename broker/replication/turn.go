@@ -203,3 +203,33 @@ func (c *Core) receiveNack(n *node, turn uint64, m wire.Nack) {
 	c.loseAhead(n)
 	c.resend(n, m.Position.Index, "nack")
 }
+
+// Flush builds a turn for every node that is free for one. Call it when the inputs at hand are taken in.
+func (c *Core) Flush(nowUs int64) {
+	c.setNow(nowUs)
+	c.hedgeReads()
+	c.maybeOrderTick()
+	if c.pace.joining {
+		c.goOnJoining()
+	}
+	if len(c.readers) > 0 {
+		c.goOnReading()
+	}
+	c.turnDueUs = 0
+	for _, n := range c.nodes {
+		c.maybeSendTurn(n)
+	}
+}
+
+// FlushAt returns when the core wants Flush called at the latest, in microseconds; 0: nothing is due by itself.
+func (c *Core) FlushAt() int64 {
+	return sooner(sooner(c.hedgeAt(), c.turnDueUs), c.tickAt())
+}
+
+// sooner is the earlier of two times, of which 0 is none.
+func sooner(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}

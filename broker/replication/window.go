@@ -154,3 +154,28 @@ func (w *window) oldestMs() int64 {
 	}
 	return w.chunks[0].lastMs
 }
+
+// trimWindow keeps the window within its limits; what a member or a joiner still needs stays.
+func (c *Core) trimWindow() {
+	if c.window.bytes > c.cfg.JoinPinBytes {
+		c.dropGreediestJoiner() // before what it pins is counted: it may be back at once
+	}
+	keep := c.tail + 1
+	if len(c.pending.recs) > 0 {
+		keep = min(keep, c.pending.first)
+	}
+	for _, n := range c.nodes {
+		// A member that is away may be the last one: what it lacks is needed when it is back.
+		if n.required() || n.connected() && n.state >= stateLoading {
+			keep = min(keep, n.needFrom())
+		}
+	}
+	minMs := int64(0)
+	if c.cfg.WindowMs > 0 {
+		minMs = c.nowUs/1000 - c.cfg.WindowMs
+	}
+	if c.cfg.Fault.TrimEarly {
+		keep = c.tail + 1
+	}
+	c.window.trim(c.cfg.WindowBytesMax, minMs, keep)
+}

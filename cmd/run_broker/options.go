@@ -121,7 +121,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.deadAfter, "dead-after", ms(d.DeadMs), "a node silent or stalled for so long leaves the in-sync set")
 	f.DurationVar(&o.holdOffMax, "hold-off-max", ms(d.HoldOffMaxMs), "a node that leaves the in-sync set again and again is kept out for 1s, 2s, 4s ... but no longer than this; 0: not at all")
 	f.DurationVar(&o.busyLimit, "busy-limit", ms(d.BusyLimitMs), "how long one command may run before its node counts as stalled")
-	f.DurationVar(&o.ackTimeout, "ack-timeout", ms(d.WriteTimeoutMs), "a write without outcome for so long is answered -UNCERTAIN")
+	f.DurationVar(&o.ackTimeout, "ack-timeout", ms(d.WriteTimeoutMs), "a write without outcome for so long is answered -UNCERTAIN, a read without answer -CLUSTERDOWN")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 5*time.Second, "how long SIGTERM lets what is in flight be answered")
 	f.IntVar(&o.ioThreads, "io-threads", 1, "ZeroMQ I/O threads")
 }
@@ -188,7 +188,7 @@ func (o *options) core() (replication.Config, error) {
 		return c, fmt.Errorf("--verify-every %s: at least 1s, or 0", o.verifyEvery)
 	}
 	c.HoldOffMaxMs, c.JoinFloorBytes = o.holdOffMax.Milliseconds(), o.joinFloor
-	c.BusyLimitMs, c.WriteTimeoutMs = o.busyLimit.Milliseconds(), o.ackTimeout.Milliseconds()
+	c.BusyLimitMs, c.WriteTimeoutMs, c.ReadTimeoutMs = o.busyLimit.Milliseconds(), o.ackTimeout.Milliseconds(), o.ackTimeout.Milliseconds()
 	switch {
 	case c.WindowBytesMax < 1<<20:
 		return c, fmt.Errorf("--window-bytes %d: at least %d", c.WindowBytesMax, 1<<20)

@@ -17,21 +17,31 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 		c.receiveBad(peer, h, err)
 		return
 	}
-	if h.Type == wire.TBeat {
+	switch h.Type {
+	case wire.TBeat:
 		c.receiveBeat(peer, h, body)
-		return
+	case wire.THello:
+		c.receiveGreeting(peer, h, body)
+	default:
+		c.receiveInSession(peer, h, body)
 	}
+}
+
+// receiveGreeting takes the first message of a node: it loads its disk, or opens a session.
+func (c *Core) receiveGreeting(peer string, h wire.Header, body []byte) {
+	m, err := wire.DecodeHello(body, h.Version)
+	switch {
+	case err != nil:
+	case m.LoadTotal > 0:
+		c.receiveLoading(m)
+	default:
+		c.receiveHello(peer, h, m)
+	}
+}
+
+// receiveInSession takes what a node says in its session, whole or a fragment of it.
+func (c *Core) receiveInSession(peer string, h wire.Header, body []byte) {
 	n := c.byPeer[peer]
-	if h.Type == wire.THello {
-		m, err := wire.DecodeHello(body, h.Version)
-		switch {
-		case err == nil && m.LoadTotal > 0:
-			c.receiveLoading(m)
-		case err == nil:
-			c.receiveHello(peer, h, m)
-		}
-		return
-	}
 	if n == nil || n.session != h.Session && !c.cfg.Fault.OldSessions {
 		c.reject(peer, h, true, "session is over")
 		return
@@ -51,6 +61,12 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	if !fragment && (h.Type == wire.TDone || h.Type == wire.TEntries || h.Type == wire.TChunk) {
 		body = bytes.Clone(body) // the replies, entries, records are kept
 	}
+	c.dispatch(n, h, body)
+}
+
+// dispatch takes a whole message of n's session. One that cannot be decoded changes nothing, and what belongs to the order
+// counts in this epoch only.
+func (c *Core) dispatch(n *node, h wire.Header, body []byte) {
 	switch h.Type {
 	case wire.TPosition:
 		if m, err := wire.DecodePositionReport(body); err == nil && h.Epoch == c.epoch {

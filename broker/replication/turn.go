@@ -9,16 +9,42 @@ func (c *Core) maybeSendTurn(n *node) bool {
 	if !n.streaming() || len(n.flight) > 0 && !c.mayFollow(n) {
 		return false
 	}
-	q := &n.reads
 	donate, read := c.donationFor(n), c.readerFor(n)
 	paced := c.pace.limited && c.joins(n)
 	if paced && !c.mayJoinGoOn(n) {
 		return false
 	}
 	wantBytes, askMemory := c.asksMemory(n)
-	if n.sent >= c.tail && q.sent == len(q.items) && donate == nil && read == nil && !askMemory {
+	if n.sent >= c.tail && n.reads.sent == len(n.reads.items) && donate == nil && read == nil && !askMemory {
 		return false
 	}
+	if !c.maybeStartTurn(n) {
+		return false
+	}
+	first := n.sent
+	d := c.draftTurn(n, paced)
+	if !c.fillTurn(n, &d) {
+		c.lostFromWindow(n)
+		return false
+	}
+	if n.sent >= n.sentMax { // not in a turn sent again: n may be ahead of its mark
+		if donate != nil {
+			d.b = c.startDonation(n, donate, d.b)
+		}
+		if read != nil {
+			d.b = c.startReader(read, d.b)
+		}
+	}
+	if askMemory {
+		d.b = c.appendMemoryAsk(d.b, n, wantBytes)
+	}
+	n.sentMax = max(n.sentMax, n.sent)
+	c.sendTurn(n, &d, flight{turn: n.turn, entries: n.sent > first, memory: askMemory})
+	return true
+}
+
+// maybeStartTurn gives n's next turn its number, unless its time behind the one before has not come.
+func (c *Core) maybeStartTurn(n *node) bool {
 	if len(n.flight) > 0 {
 		if due := n.lastTurn().sentUs + n.turnGapUs(); due > c.nowUs {
 			c.turnDueUs = sooner(c.turnDueUs, due)
@@ -28,109 +54,127 @@ func (c *Core) maybeSendTurn(n *node) bool {
 		n.progressUs = c.nowUs
 	}
 	n.turn++
-	prev := wire.Position{Era: c.view.eraOf(n.sent), Index: n.sent}
-	next := n.sent + 1
-	era := c.view.eraOf(next)
-	upTo := min(c.tail, c.view.eraEnd(next, c.tail))
-	b := wire.BeginTurn(n.buf[:0], wire.TurnHead{Prev: prev, Era: era, Confirm: c.pending.confirmed,
-		Safe: c.safe, InSync: n.inSync()})
-	budget, reads := c.cfg.TurnBytesMax, c.cfg.TurnReadsMax
-	if paced {
-		budget = min(budget, paceTurnBytes)
-	}
-	first := n.sent
-	var views []view
-	for budget > 0 {
-		if q.sent < len(q.items) && q.items[q.sent].after <= n.sent {
-			if reads == 0 {
-				break
-			}
-			it := &q.items[q.sent]
-			it.turn = n.turn
-			q.sent++
-			reads--
-			before := len(b)
-			if it.query {
-				b = wire.AppendQueryItem(b, it.id)
-			} else {
-				b = wire.AppendReadItem(b, &wire.Read{ID: it.id, TimeMs: it.timeMs, DB: it.op.DB, Proto: it.op.Proto,
-					Txn: it.op.Txn, NoTouch: it.op.NoTouch, Due: it.near && n.version != wire.VersionBefore,
-					Accesses: it.op.Hold.Accesses, Body: it.op.Body})
-			}
-			budget -= len(b) - before
-			continue
-		}
-		to := upTo
-		if q.sent < len(q.items) {
-			to = min(to, q.items[q.sent].after)
-		}
-		if n.sent >= to {
-			break
-		}
-		count, encoded, tail := c.window.run(n.sent+1, to, budget)
-		if count == 0 {
-			c.lostFromWindow(n)
-			return false
-		}
-		n.sent += uint64(count)
-		budget -= len(encoded) + len(tail.Bytes)
-		if number := c.aheadAt(n, n.sent); number > 0 && count == 1 {
-			b = wire.AppendAheadItem(b, number, encoded)
-			continue
-		}
-		b = wire.AppendEntriesHead(b, count, len(encoded)+len(tail.Bytes))
-		if count == 1 && len(encoded) >= c.cfg.FragmentBytes {
-			views = append(views, view{len(b), wire.Piece{Bytes: encoded}})
-			continue
-		}
-		b = append(b, encoded...)
-		if len(tail.Bytes) > 0 {
-			views = append(views, view{len(b), tail})
-		}
-	}
-	if n.sent >= n.sentMax { // not in a turn sent again: n may be ahead of its mark
-		if donate != nil {
-			b = c.startDonation(n, donate, b)
-		}
-		if read != nil {
-			b = c.startReader(read, b)
-		}
-	}
-	if askMemory {
-		b = c.appendMemoryAsk(b, n, wantBytes)
-	}
-	n.sentMax = max(n.sentMax, n.sent)
-	h := c.header(n)
-	h.Seq = n.turn
-	bytes := len(b)
-	for _, v := range views {
-		bytes += len(v.piece.Bytes)
-	}
-	if n.catchesUp() {
-		c.joinSent(n, int64(bytes))
-	}
-	long := len(views) > 0 || len(b) > c.cfg.FrameBytesMax
-	if len(n.flight) == 0 {
-		n.parts = 0
-	}
-	n.flight = append(n.flight, flight{turn: n.turn, sentUs: c.nowUs, bytes: bytes, entries: n.sent > first, memory: askMemory, long: long})
-	n.buf = b
-	if !long {
-		c.send(n.peer, wire.FinishTurn(b, h))
-	} else {
-		h.Type = wire.TTurn
-		c.sendLong(n, h, interleave(b[wire.HeaderBytes:], views))
-	}
-	if cap(n.buf) > 4*c.cfg.TurnBytesMax {
-		n.buf = nil // it was for one large entry
-	}
 	return true
+}
+
+// draft is a turn while it is put together.
+type draft struct {
+	b     []byte // as far as it is copied
+	views []view // and what of it is not
+	left  int    // bytes that it may still grow by
+	reads int    // that it may still take
 }
 
 // view is bytes of the log window that a turn carries without a copy, behind the first at bytes of it.
 type view struct {
 	at    int
 	piece wire.Piece
+}
+
+// draftTurn begins a turn that follows what n was sent.
+func (c *Core) draftTurn(n *node, paced bool) draft {
+	prev := wire.Position{Era: c.view.eraOf(n.sent), Index: n.sent}
+	head := wire.TurnHead{Prev: prev, Era: c.view.eraOf(n.sent + 1), Confirm: c.pending.confirmed, Safe: c.safe, InSync: n.inSync()}
+	d := draft{b: wire.BeginTurn(n.buf[:0], head), left: c.cfg.TurnBytesMax, reads: c.cfg.TurnReadsMax}
+	if paced {
+		d.left = min(d.left, paceTurnBytes)
+	}
+	return d
+}
+
+// fillTurn adds what waits for n: entries of one era, and each read behind the last entry that it must see. It returns
+// false when the log window does not reach back to what n needs next.
+func (c *Core) fillTurn(n *node, d *draft) bool {
+	q := &n.reads
+	eraEnd := min(c.tail, c.view.eraEnd(n.sent+1, c.tail))
+	for d.left > 0 {
+		upTo := eraEnd
+		if q.sent < len(q.items) {
+			it := &q.items[q.sent]
+			if it.after <= n.sent {
+				if d.reads == 0 {
+					break
+				}
+				it.turn = n.turn
+				q.sent++
+				d.addRead(it, n.version)
+				continue
+			}
+			upTo = min(upTo, it.after)
+		}
+		if n.sent >= upTo {
+			break
+		}
+		if !c.addEntries(n, d, upTo) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *draft) addRead(it *readItem, version uint8) {
+	d.reads--
+	before := len(d.b)
+	if it.query {
+		d.b = wire.AppendQueryItem(d.b, it.id)
+	} else {
+		d.b = wire.AppendReadItem(d.b, &wire.Read{ID: it.id, TimeMs: it.timeMs, DB: it.op.DB, Proto: it.op.Proto,
+			Txn: it.op.Txn, NoTouch: it.op.NoTouch, Due: it.near && version != wire.VersionBefore,
+			Accesses: it.op.Hold.Accesses, Body: it.op.Body})
+	}
+	d.left -= len(d.b) - before
+}
+
+// addEntries adds entries up to an index, as many as lie together in the log window and fit. What is large of them is not copied.
+func (c *Core) addEntries(n *node, d *draft, upTo uint64) bool {
+	count, encoded, tail := c.window.run(n.sent+1, upTo, d.left)
+	if count == 0 {
+		return false
+	}
+	n.sent += uint64(count)
+	d.left -= len(encoded) + len(tail.Bytes)
+	if number := c.aheadAt(n, n.sent); number > 0 && count == 1 {
+		d.b = wire.AppendAheadItem(d.b, number, encoded)
+		return true
+	}
+	d.b = wire.AppendEntriesHead(d.b, count, len(encoded)+len(tail.Bytes))
+	if count == 1 && len(encoded) >= c.cfg.FragmentBytes {
+		d.views = append(d.views, view{len(d.b), wire.Piece{Bytes: encoded}})
+		return true
+	}
+	d.b = append(d.b, encoded...)
+	if len(tail.Bytes) > 0 {
+		d.views = append(d.views, view{len(d.b), tail})
+	}
+	return true
+}
+
+// sendTurn sends n a turn, in fragments when it is long.
+func (c *Core) sendTurn(n *node, d *draft, f flight) {
+	h := c.header(n)
+	h.Seq = n.turn
+	f.sentUs, f.bytes = c.nowUs, len(d.b)
+	for _, v := range d.views {
+		f.bytes += len(v.piece.Bytes)
+	}
+	f.long = len(d.views) > 0 || len(d.b) > c.cfg.FrameBytesMax
+	if n.catchesUp() {
+		c.joinSent(n, int64(f.bytes))
+	}
+	if len(n.flight) == 0 {
+		n.parts = 0
+	}
+	n.flight = append(n.flight, f)
+	n.buf = d.b
+	if !f.long {
+		c.send(n.peer, wire.FinishTurn(d.b, h))
+	} else {
+		h.Type = wire.TTurn
+		c.sendLong(n, h, interleave(d.b[wire.HeaderBytes:], d.views))
+	}
+	if cap(n.buf) > 4*c.cfg.TurnBytesMax {
+		n.buf = nil // it was for one large entry
+	}
 }
 
 // interleave returns a turn's body in pieces.

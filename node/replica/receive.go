@@ -23,15 +23,11 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	if err != nil || h.Session != r.session || h.Version != r.version && h.Type != wire.TReject {
 		return Continue, ""
 	}
-	if h.Type == wire.TBeat { // passes between the parts of a long message
-		if m, err := wire.DecodeBeat(body, h.Version); err == nil && h.Epoch == r.promised {
-			r.takeTerms(&m)
-			r.inSync = m.InSync
-			r.safe = max(r.safe, m.Safe)
-		}
+	switch h.Type { // these pass between the parts of a long message
+	case wire.TBeat:
+		r.receiveBeat(h, body)
 		return Continue, ""
-	}
-	if h.Type == wire.TAhead {
+	case wire.TAhead:
 		if h.Epoch == r.promised && r.load == nil {
 			r.receiveAhead(h, body)
 		}
@@ -47,31 +43,50 @@ func (r *Replica) Receive(frame []byte) (v Verdict, reason string) {
 	if err != nil || !whole {
 		return Continue, ""
 	}
-	if h.Type == wire.TReject {
-		m, err := wire.DecodeReject(body)
-		switch {
-		case err != nil:
-			return Continue, ""
-		case m.Retry:
-			return Reopen, m.Reason
-		case wire.IsOtherVersion(m.Reason) && r.version != wire.VersionBefore:
-			r.older = true // for the next session; the one after that asks again
-			return Reopen, m.Reason
-		}
-		return Refused, m.Reason
-	}
-	if h.Type == wire.TPrepare {
+	switch {
+	case h.Type == wire.TReject:
+		return r.receiveReject(body)
+	case h.Type == wire.TPrepare:
 		if m, err := wire.DecodePrepare(body); err == nil {
 			r.promise(h.Epoch, m)
 		}
 		return Continue, ""
-	}
-	if h.Epoch != r.promised && !r.cfg.Fault.IgnoreEpoch {
+	case h.Epoch != r.promised && !r.cfg.Fault.IgnoreEpoch:
 		if h.Epoch < r.promised {
 			r.put(wire.Fenced{Promised: r.promised}.Append(nil, r.header()))
 		}
 		return Continue, ""
 	}
+	return r.obey(h, body, fragment)
+}
+
+func (r *Replica) receiveBeat(h wire.Header, body []byte) {
+	m, err := wire.DecodeBeat(body, h.Version)
+	if err != nil || h.Epoch != r.promised {
+		return
+	}
+	r.takeTerms(&m)
+	r.inSync = m.InSync
+	r.safe = max(r.safe, m.Safe)
+}
+
+// receiveReject says what is to follow a session that the broker has ended, or did not let begin.
+func (r *Replica) receiveReject(body []byte) (Verdict, string) {
+	m, err := wire.DecodeReject(body)
+	switch {
+	case err != nil:
+		return Continue, ""
+	case m.Retry:
+		return Reopen, m.Reason
+	case wire.IsOtherVersion(m.Reason) && r.version != wire.VersionBefore:
+		r.older = true // for the next session; the one after that asks again
+		return Reopen, m.Reason
+	}
+	return Refused, m.Reason
+}
+
+// obey does what the broker whose epoch is promised says.
+func (r *Replica) obey(h wire.Header, body []byte, fragment bool) (Verdict, string) {
 	switch h.Type {
 	case wire.TTurn:
 		if !fragment {

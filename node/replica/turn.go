@@ -103,88 +103,112 @@ func (r *Replica) Step() {
 	r.begin()
 	s := &r.turn
 	r.done = wire.BeginDone(r.done[:0])
-	part := false
-	for {
-		if len(r.done) >= r.cfg.StepBytes || len(r.tail) > 0 {
-			part = true
-			break
-		}
-		if s.left > 0 {
+	for len(r.done) < r.cfg.StepBytes && len(r.tail) == 0 {
+		switch {
+		case s.left > 0:
 			r.stepEntry()
-			continue
-		}
-		if !s.turn.Next(&s.item) {
-			break
-		}
-		r.cfg.progressed()
-		switch s.item.Kind {
-		case wire.ItemEntries:
-			s.left, s.rest, s.from = s.item.Count, s.item.Entries, s.body
-			if 2*len(s.rest) < s.frameBytes {
-				s.rest, s.from = bytes.Clone(s.rest), nil // the ring keeps entries, not the reads that came with them
-			}
-		case wire.ItemAhead:
-			if !r.beginAhead(s.item.ID, s.item.Entries) {
-				r.breakOff()
-				return
-			}
-		case wire.ItemRead:
-			q := &s.item.Read
-			s.body = nil // a long read keeps its arguments
-			r.reads++
-			if !q.Txn { // whose reads are of one moment
-				r.laterFrom, r.farFrom = r.cfg.SliceElements, r.cfg.TailBytes
-			}
-			r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
-			r.laterFrom, r.farFrom = 0, 0
-			r.tally.Hits += uint64(r.ctx.Hits)
-			r.tally.Misses += uint64(r.ctx.Misses)
-			switch {
-			case len(r.ctx.Far) > 0:
-				r.putFar(q.ID)
-			case !r.maybeBeginLater(q.ID) && !r.maybePutDue(q):
-				r.putReply(wire.ReplyRead, q.ID, r.reply.B)
-			}
-			if r.cfg.OnRead != nil {
-				r.cfg.OnRead(q.ID, r.pos)
-			}
-		case wire.ItemQuery:
-			r.answerQuery(s.item.ID)
-		case wire.ItemMemory:
-			r.answerMemory(&s.item.Memory)
-		case wire.ItemSnapshot:
-			if r.cfg.Fault.LateSnap {
-				r.lateSnap, r.lateParts = s.item.ID, s.item.Parts
-				continue
-			}
-			r.beginDonation(s.item.ID, s.item.Parts)
+		case !s.turn.Next(&s.item):
+			r.putTally()
+			r.putDone(false)
+			r.endTurn()
+			r.shrinkBuffers()
+			return
+		case !r.stepItem():
+			r.breakOff()
+			return
 		}
 	}
 	r.putTally()
-	h := r.header()
-	h.Seq = s.header.Seq
-	if part {
-		bytes := s.partBytes[s.parts%partsMax] + uint64(len(r.done))
-		for _, b := range r.tail {
-			bytes += uint64(len(b))
+	r.countPart()
+	r.putDone(true)
+	r.shrinkBuffers()
+}
+
+// stepItem does what the next item of the turn asks for; false: the entry that it names was not sent ahead.
+func (r *Replica) stepItem() bool {
+	s := &r.turn
+	r.cfg.progressed()
+	switch s.item.Kind {
+	case wire.ItemEntries:
+		s.left, s.rest, s.from = s.item.Count, s.item.Entries, s.body
+		if 2*len(s.rest) < s.frameBytes {
+			s.rest, s.from = bytes.Clone(s.rest), nil // the ring keeps entries, not the reads that came with them
 		}
-		s.parts++
-		s.partBytes[s.parts%partsMax] = bytes
-	} else {
-		s.finished = h.Seq
-		s.busy = false
-		s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
-		s.body.release()
-		s.body, s.from = nil, nil
+	case wire.ItemAhead:
+		return r.beginAhead(s.item.ID, s.item.Entries)
+	case wire.ItemRead:
+		s.body = nil // a long read keeps its arguments
+		r.answerRead(&s.item.Read)
+	case wire.ItemQuery:
+		r.answerQuery(s.item.ID)
+	case wire.ItemMemory:
+		r.answerMemory(&s.item.Memory)
+	case wire.ItemSnapshot:
+		if r.cfg.Fault.LateSnap {
+			r.lateSnap, r.lateParts = s.item.ID, s.item.Parts
+			break
+		}
+		r.beginDonation(s.item.ID, s.item.Parts)
 	}
-	done := wire.FinishDone(r.done, wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}, h)
-	f := Frame{Bytes: done}
-	f.More, r.tail = r.tail, nil
-	r.Out = append(r.Out, f)
-	if n := s.next; !part && len(n) > 0 {
+	return true
+}
+
+func (r *Replica) answerRead(q *wire.Read) {
+	r.reads++
+	if !q.Txn { // whose reads are of one moment
+		r.laterFrom, r.farFrom = r.cfg.SliceElements, r.cfg.TailBytes
+	}
+	r.execute(q.DB, q.Proto, q.NoTouch, q.TimeMs, readSeed(q), q.Body, q.Txn)
+	r.laterFrom, r.farFrom = 0, 0
+	r.tally.Hits += uint64(r.ctx.Hits)
+	r.tally.Misses += uint64(r.ctx.Misses)
+	switch {
+	case len(r.ctx.Far) > 0:
+		r.putFar(q.ID)
+	case !r.maybeBeginLater(q.ID) && !r.maybePutDue(q):
+		r.putReply(wire.ReplyRead, q.ID, r.reply.B)
+	}
+	if r.cfg.OnRead != nil {
+		r.cfg.OnRead(q.ID, r.pos)
+	}
+}
+
+// countPart has the answer so far count as one of the parts that are on their way.
+func (r *Replica) countPart() {
+	s := &r.turn
+	bytes := s.partBytes[s.parts%partsMax] + uint64(len(r.done))
+	for _, b := range r.tail {
+		bytes += uint64(len(b))
+	}
+	s.parts++
+	s.partBytes[s.parts%partsMax] = bytes
+}
+
+// putDone answers the turn, or a part of it.
+func (r *Replica) putDone(part bool) {
+	h := r.header()
+	h.Seq = r.turn.header.Seq
+	head := wire.DoneHead{Applied: r.pos, DigestIndex: r.checkAt, Digest: r.check, Part: part}
+	r.Out = append(r.Out, Frame{Bytes: wire.FinishDone(r.done, head, h), More: r.tail})
+	r.tail = nil
+}
+
+// endTurn lets go of a turn that is answered, and begins the one that has come behind it.
+func (r *Replica) endTurn() {
+	s := &r.turn
+	s.finished = s.header.Seq
+	s.busy = false
+	s.turn, s.item, s.rest = wire.Turn{}, wire.Item{}, nil
+	s.body.release()
+	s.body, s.from = nil, nil
+	if n := s.next; len(n) > 0 {
 		s.next = n[1:]
 		r.beginTurn(n[0])
 	}
+}
+
+// shrinkBuffers gives up memory that one large reply took.
+func (r *Replica) shrinkBuffers() {
 	if cap(r.done) > 4*r.cfg.StepBytes {
 		r.done = nil
 	}

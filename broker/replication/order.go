@@ -4,94 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"brainer/internal/op"
 	"brainer/internal/wire"
 )
-
-// record is an ordered write until it is safe and answered.
-type record struct {
-	op      *op.Op // nil: nobody waits for it (any more)
-	ack     op.Ack
-	primary *node // who was asked for the reply; nil: no reply is needed
-	replied bool  // the reply has arrived, or is given up
-	keys    []uint64
-	key0    [1]uint64
-	held    []*op.Op // reads that wait until it is safe
-	bytes   int64    // of its entry
-}
-
-// pending is the records from first on, without a gap up to the tail.
-type pending struct {
-	first     uint64
-	recs      []*record
-	base      []*record // the memory that recs lies in
-	free      []*record
-	confirmed uint64 // every reply up to here has arrived
-	bytes     int64  // of the entries
-}
-
-func (p *pending) reset(next uint64) {
-	*p = pending{first: next, confirmed: next - 1}
-}
-
-func (p *pending) at(index uint64) *record {
-	if index < p.first || index-p.first >= uint64(len(p.recs)) {
-		return nil
-	}
-	return p.recs[index-p.first]
-}
-
-func (p *pending) push(bytes int64) *record {
-	var r *record
-	if n := len(p.free); n > 0 {
-		r, p.free = p.free[n-1], p.free[:n-1]
-	} else {
-		r = &record{}
-	}
-	r.bytes = bytes
-	p.bytes += bytes
-	if len(p.recs) == cap(p.recs) {
-		p.makeRoom()
-	}
-	p.recs = append(p.recs, r)
-	return r
-}
-
-// makeRoom uses what pop has freed at the front, or takes more memory.
-func (p *pending) makeRoom() {
-	if len(p.recs) > cap(p.base)/2 {
-		p.base = make([]*record, max(64, 2*len(p.recs)))
-	}
-	n := copy(p.base, p.recs)
-	clear(p.base[n:])
-	p.recs = p.base[:n]
-}
-
-func (p *pending) pop() {
-	r := p.recs[0]
-	p.recs[0] = nil
-	p.recs = p.recs[1:]
-	p.first++
-	p.bytes -= r.bytes
-	held := r.held[:0]
-	*r = record{held: held}
-	if len(p.free) < 4096 {
-		p.free = append(p.free, r)
-	}
-}
-
-// confirm moves confirmed over the replies that have arrived.
-func (p *pending) confirm() {
-	for {
-		r := p.at(p.confirmed + 1)
-		if r == nil || !r.replied {
-			return
-		}
-		p.confirmed++
-	}
-}
 
 func entryKind(k op.Kind) wire.EntryKind {
 	switch k {
@@ -255,32 +171,6 @@ func (c *Core) receiveDone(n *node, turn uint64, d *wire.Done) {
 	}
 }
 
-// entryReplied takes the reply of entry index.
-func (c *Core) entryReplied(n *node, index uint64, reply []byte) {
-	n.reads.answered(index)
-	r := c.pending.at(index)
-	if r == nil || r.replied || r.primary == nil {
-		return
-	}
-	r.replied = true
-	if r.op != nil {
-		r.op.Reply = reply
-	}
-	c.settle(index, r)
-	c.pending.confirm()
-	c.popSettled()
-}
-
-func (c *Core) entryReplyGone(n *node, index uint64) {
-	n.reads.answered(index)
-	r := c.pending.at(index)
-	if r == nil || r.replied || r.primary != n {
-		return
-	}
-	n.lostReplies = max(n.lostReplies, index)
-	c.askAnother(index, r)
-}
-
 // settle answers r's operation when its reply is there and its rule holds.
 func (c *Core) settle(index uint64, r *record) {
 	if r.op == nil || !r.replied {
@@ -410,62 +300,6 @@ func (c *Core) popSettled() {
 	}
 }
 
-// askAnother asks another node for the kept reply of an ordered write.
-func (c *Core) askAnother(index uint64, r *record) {
-	if len(r.keys) == 0 {
-		r.primary = nil
-	}
-	var best *node
-	for _, n := range c.nodes {
-		if n == r.primary || !n.inSync() || n.suspect || n.lostReplies >= index {
-			continue
-		}
-		if best == nil || len(r.keys) > 0 && n.weight(r.keys[0]) > best.weight(r.keys[0]) {
-			best = n
-		}
-	}
-	if best == nil && r.primary != nil && r.primary.inSync() && r.primary.lostReplies < index {
-		return // it is the only one; it may come back
-	}
-	if best != nil {
-		r.primary = best
-		best.reads.push(readItem{query: true, id: index, after: index})
-		return
-	}
-	for _, n := range c.nodes {
-		if n.required() && n.lostReplies < index {
-			r.primary = n
-			return // asked again when it is back
-		}
-	}
-	r.replied = true
-	if r.op != nil {
-		c.abandon(r, fmt.Sprintf(errReplyGone, c.epoch, index))
-	}
-	c.pending.confirm()
-	c.popSettled()
-}
-
-// askKept asks n for the replies up to an index that it owes: the answers that carried them may be lost.
-func (c *Core) askKept(n *node, upTo uint64) {
-	asked := n.reads.queried()
-	for index := c.pending.first; index <= min(upTo, c.tail); index++ {
-		if r := c.pending.at(index); r.primary == n && !r.replied && !asked[index] {
-			n.reads.push(readItem{query: true, id: index, after: index})
-		}
-	}
-}
-
-// repliesFrom asks others for the replies that n owes.
-func (c *Core) repliesFrom(n *node) {
-	for index := c.pending.first; index <= c.tail; index++ {
-		// Asking may settle records, from the first one on.
-		if r := c.pending.at(index); r != nil && r.primary == n && !r.replied {
-			c.askAnother(index, r)
-		}
-	}
-}
-
 // abandon answers r's operation with an error that leaves its fate open.
 func (c *Core) abandon(r *record, text string) {
 	o := r.op
@@ -514,36 +348,4 @@ func (c *Core) expireOps() {
 	c.popSettled()
 	c.settleBarriers()
 	c.expireReads()
-}
-
-// addBarrier takes a WAIT.
-func (c *Core) addBarrier(o *op.Op) {
-	if c.maybeSettleBarrier(o) {
-		return
-	}
-	c.barriers = append(c.barriers, o)
-}
-
-func (c *Core) maybeSettleBarrier(o *op.Op) bool {
-	held := c.holders(o.Index)
-	late := o.TimeoutMs > 0 && c.nowUs-o.Hold.OrderedUs >= o.TimeoutMs*1000
-	if held < o.Copies && !late && !o.Cancelled() {
-		return false
-	}
-	c.answer(o, []byte(":"+strconv.Itoa(max(held-1, 0))+"\r\n"))
-	return true
-}
-
-func (c *Core) settleBarriers() {
-	if len(c.barriers) == 0 {
-		return
-	}
-	keep := c.barriers[:0]
-	for _, o := range c.barriers {
-		if !c.maybeSettleBarrier(o) {
-			keep = append(keep, o)
-		}
-	}
-	clear(c.barriers[len(keep):])
-	c.barriers = keep
 }

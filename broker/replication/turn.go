@@ -223,17 +223,6 @@ func (c *Core) resend(n *node, from uint64, why string) {
 	c.askKept(n, from)
 }
 
-// queried are the entries whose kept replies are asked for.
-func (q *readQueue) queried() map[uint64]bool {
-	asked := map[uint64]bool{}
-	for _, it := range q.items {
-		if it.query {
-			asked[it.id] = true
-		}
-	}
-	return asked
-}
-
 // receiveNack goes back to where the node stands. What it says of a turn that was sent before going back is old.
 func (c *Core) receiveNack(n *node, turn uint64, m wire.Nack) {
 	if !n.streaming() || turn > 0 && (len(n.flight) == 0 || turn < n.flight[0].turn) {

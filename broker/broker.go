@@ -36,7 +36,6 @@ type Config struct {
 	NowUs     func() int64   // microseconds; nil: the system's clock
 	Inflight  int64          // request bytes of clients that are not answered yet; more waits
 	Waiting   time.Duration  // how long it waits before -TRYAGAIN
-	OnTurn    func()         // tests
 }
 
 const (

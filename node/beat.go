@@ -59,16 +59,9 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 				wait = false
 			case <-dealer.Ready():
 			}
-			for {
-				frame, err := dealer.Recv()
-				if err != nil {
-					break
-				}
-				n.state.heardNs.Store(time.Now().UnixNano())
-				if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == id {
-					fail("the broker ended the session")
-					return
-				}
+			if n.hearsReject(dealer, id) {
+				fail("the broker ended the session")
+				return
 			}
 			if !connected {
 				break
@@ -84,6 +77,20 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 		if time.Since(time.Unix(0, n.state.heardNs.Load())) > brokerSilent+time.Duration(n.state.patienceNs.Load()) {
 			fail("the broker is silent")
 			return
+		}
+	}
+}
+
+// hearsReject takes in what the broker has sent on the heartbeats' socket, and says whether it ends the session.
+func (n *Node) hearsReject(dealer link.Dealer, session uint64) bool {
+	for {
+		frame, err := dealer.Recv()
+		if err != nil {
+			return false
+		}
+		n.state.heardNs.Store(time.Now().UnixNano())
+		if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == session {
+			return true
 		}
 	}
 }

@@ -135,7 +135,7 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 	step := func() bool {
 		began := n.begin()
 		for ending == nil {
-			n.answerCalls(dealer)
+			n.answerCalls()
 			switch {
 			case len(lost) > 0:
 				ending = errSession{<-lost, time.Millisecond}
@@ -186,7 +186,7 @@ func (n *Node) serve(ctx context.Context, dealer link.Dealer, lost <-chan string
 }
 
 // answerCalls does what other goroutines and clients of the own endpoint ask for.
-func (n *Node) answerCalls(dealer link.Dealer) {
+func (n *Node) answerCalls() {
 	for {
 		select {
 		case f := <-n.calls:

@@ -17,7 +17,7 @@ func (c *Core) addBarrier(o *op.Op) {
 func (c *Core) maybeSettleBarrier(o *op.Op) bool {
 	held := c.holders(o.Index)
 	late := o.TimeoutMs > 0 && c.nowUs-o.Hold.OrderedUs >= o.TimeoutMs*1000
-	if held < o.Copies && !late && !o.Cancelled() {
+	if held < o.Copies && !late {
 		return false
 	}
 	c.answer(o, []byte(":"+strconv.Itoa(max(held-1, 0))+"\r\n"))

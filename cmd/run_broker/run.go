@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
-	"time"
-
 	"strings"
+	"time"
 
 	"brainer/broker"
 	"brainer/broker/replication"
@@ -42,15 +42,9 @@ func run(o *options) error {
 	if core.Memory.LimitBytes > 0 {
 		process.LimitHeapTo(o.heapBytes(&core))
 	}
-	keys, err := o.links.Config(log)
+	keys, err := o.keys(log)
 	if err != nil {
 		return err
-	}
-	if err := o.links.CheckBound("--broker", o.broker, keys); err != nil {
-		return err
-	}
-	if keys != nil {
-		keys.Admit = broker.Admit
 	}
 	core.BrokerRun, core.Rand = rand.Uint64(), rand.Uint64
 	ctx, stopSignals := daemon.Signals(log)
@@ -115,19 +109,11 @@ func run(o *options) error {
 		meter.Disk = embedded.Disk
 	}
 	if o.metrics != "" {
-		handler := meter.Handler(metrics.Build{Version: version, Revision: revision}, b.Status, frontEnd(front))
-		page, err := metrics.Listen(o.metrics, handler, ready(b))
+		page, err := o.metricsPage(meter.Handler(metrics.Build{Version: version, Revision: revision}, b.Status, frontEnd(front)), ready(b), log)
 		if err != nil {
 			return err
 		}
-		if err := page.Secure(o.web, log); err != nil {
-			page.Close()
-			return err
-		}
 		metricsAddr = page.Addr()
-		if o.pprof {
-			page.Profiles()
-		}
 		background.start("metrics", page.Serve)
 	}
 	brokerFailed := background.start("broker", b.Run)
@@ -153,6 +139,37 @@ func run(o *options) error {
 	background.stop()
 	log.Info("broker stopped")
 	return err
+}
+
+// keys is who may use the --broker endpoint, nil where it needs no keys.
+func (o *options) keys(log *slog.Logger) (*curve.Config, error) {
+	keys, err := o.links.Config(log)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.links.CheckBound("--broker", o.broker, keys); err != nil {
+		return nil, err
+	}
+	if keys != nil {
+		keys.Admit = broker.Admit
+	}
+	return keys, nil
+}
+
+// metricsPage opens the --metrics address.
+func (o *options) metricsPage(handler http.Handler, ready func() error, log *slog.Logger) (*metrics.Server, error) {
+	page, err := metrics.Listen(o.metrics, handler, ready)
+	if err != nil {
+		return nil, err
+	}
+	if err := page.Secure(o.web, log); err != nil {
+		page.Close()
+		return nil, err
+	}
+	if o.pprof {
+		page.Profiles()
+	}
+	return page, nil
 }
 
 // tasks are the goroutines that run until they are stopped.

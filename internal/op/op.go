@@ -76,9 +76,6 @@ type Op struct {
 	Hold  Hold
 }
 
-// Cancelled reports whether the submitter has lost interest (a Barrier whose client has gone).
-func (o *Op) Cancelled() bool { return o.batch != nil && o.batch.cancelled.Load() }
-
 // Batch is what o was submitted with, nil when it is on its own.
 func (o *Op) Batch() *Batch { return o.batch }
 
@@ -103,10 +100,9 @@ type Batch struct {
 	// Unsent, when set, is shared by batches: the bytes of replies that the submitters have not let go of yet.
 	Unsent *atomic.Int64
 	// OnDone is called instead of signalling Done, by the goroutine that answers the last Op.
-	OnDone    func()
-	pending   atomic.Int32
-	cancelled atomic.Bool
-	done      chan struct{}
+	OnDone  func()
+	pending atomic.Int32
+	done    chan struct{}
 }
 
 // NewBatch returns an empty, reusable batch.
@@ -133,14 +129,9 @@ func (b *Batch) Begin() {
 	for i := range b.Ops {
 		b.Ops[i].batch = b
 	}
-	b.cancelled.Store(false)
 	b.LetGo()
 	b.pending.Store(int32(len(b.Ops)))
 }
-
-// Cancel says that nobody waits any more. Done is still signalled: soon for Barriers, as ever for
-// the rest.
-func (b *Batch) Cancel() { b.cancelled.Store(true) }
 
 // Done is signalled once after Begin, when every Op has its Reply.
 func (b *Batch) Done() <-chan struct{} { return b.done }

@@ -55,16 +55,6 @@ func (c *Client) Do(args ...string) []byte {
 	return reply
 }
 
-// DoBytes is Do for arguments that are bytes.
-func (c *Client) DoBytes(args ...[]byte) []byte {
-	c.t.Helper()
-	reply, err := c.exchange(resp.AppendCommand(nil, args...), 1)
-	if err != nil {
-		c.t.Fatalf("%q: %v", args, err)
-	}
-	return reply
-}
-
 // Send writes raw bytes as they are, and returns the bytes of so many replies.
 func (c *Client) Send(raw []byte, replies int) ([]byte, error) { return c.exchange(raw, replies) }
 

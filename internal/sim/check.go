@@ -199,7 +199,7 @@ func (c *checker) applied(n *nodeHost, p wire.Position, digest uint64) {
 }
 
 // receives and received: invariant 7, and frames of other sessions change nothing.
-func (c *checker) receives(n *nodeHost, frame []byte) {
+func (c *checker) receives(n *nodeHost) {
 	_, _, p, _ := n.replica.Copy()
 	c.before[n] = p
 }

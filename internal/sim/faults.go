@@ -77,8 +77,33 @@ func (f *injector) inject() {
 	}
 }
 
-// do injects one fault and says whether it could.
+// do injects one fault and says whether it could. n is the node, where it concerns one.
 func (f *injector) do(kind fault, n *nodeHost) bool {
+	switch kind {
+	case crashBroker, pauseBroker, slowStore, crashAll, leaveAll:
+		return f.doToBroker(kind)
+	case repeatFrame:
+		f.w.net.repeatStale()
+		return true
+	case fullDisk:
+		if n.disk == nil || !n.alive || f.w.chance(0.5) {
+			return false
+		}
+		n.disk.sim.FullAt = 1
+		return true
+	}
+	if n.embedded {
+		return false // it lives and dies with the broker
+	}
+	switch kind {
+	case breakConnection, partitionNode, partitionLink:
+		return f.doToLink(kind, n)
+	}
+	return f.doToNode(kind, n)
+}
+
+// doToBroker injects a fault of the broker, or of all processes at once.
+func (f *injector) doToBroker(kind fault) bool {
 	w := f.w
 	b := w.broker
 	switch kind {
@@ -110,11 +135,6 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 		b.slowUs = w.between(50_000, 1_200_000)
 		w.after(w.between(500_000, 3_000_000), func() { b.slowUs = 0 })
 		return true
-	case repeatFrame:
-		w.net.repeatStale()
-		return true
-	}
-	switch kind {
 	case crashAll:
 		if !b.alive || w.chance(0.5) {
 			return false
@@ -132,16 +152,12 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 			}
 		}
 		return true
-	case fullDisk:
-		if n.disk == nil || !n.alive || w.chance(0.5) {
-			return false
-		}
-		n.disk.sim.FullAt = 1
-		return true
 	}
-	if n.embedded {
-		return false // it lives and dies with the broker
-	}
+	return false
+}
+
+func (f *injector) doToNode(kind fault, n *nodeHost) bool {
+	w := f.w
 	switch kind {
 	case joinNode:
 		if n.alive {
@@ -149,15 +165,6 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 		}
 		n.start()
 		return true
-	case breakConnection:
-		which := w.rng.IntN(3)
-		if n.data != nil && which != 1 {
-			n.data.breakOff()
-		}
-		if n.beat != nil && which != 0 {
-			n.beat.breakOff()
-		}
-		return n.data != nil
 	case crashNode:
 		if !n.alive || n.disk == nil && f.lastCopy(n) && !w.chance(0.1) {
 			return false
@@ -183,6 +190,29 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 		n.slowUs = w.between(1_000, 60_000)
 		w.after(w.between(200_000, 2_000_000), func() { n.slowUs = 0 })
 		return true
+	case leaveNode:
+		if !n.alive || n.paused || f.lastCopy(n) {
+			return false
+		}
+		n.leave()
+		f.restart(n, w.between(2_500_000, 4_000_000))
+		return true
+	}
+	return false
+}
+
+func (f *injector) doToLink(kind fault, n *nodeHost) bool {
+	w := f.w
+	switch kind {
+	case breakConnection:
+		which := w.rng.IntN(3)
+		if n.data != nil && which != 1 {
+			n.data.breakOff()
+		}
+		if n.beat != nil && which != 0 {
+			n.beat.breakOff()
+		}
+		return n.data != nil
 	case partitionNode:
 		both := w.chance(0.5)
 		up := w.chance(0.5)
@@ -195,13 +225,6 @@ func (f *injector) do(kind fault, n *nodeHost) bool {
 		n.cutBeat = !n.cutData
 		w.tracef("partition %s data=%v beats=%v", n.id, n.cutData, n.cutBeat)
 		w.after(w.between(50_000, 2_000_000), func() { f.mend(n) })
-		return true
-	case leaveNode:
-		if !n.alive || n.paused || f.lastCopy(n) {
-			return false
-		}
-		n.leave()
-		f.restart(n, w.between(2_500_000, 4_000_000))
 		return true
 	}
 	return false

@@ -325,7 +325,7 @@ func (h *history) verifyLineage(l *lineage) {
 			active = append(active, reads[next])
 			next++
 		}
-		active = h.place(o, active, index)
+		active = h.place(o, active)
 		for _, x := range active {
 			if x.tail <= index {
 				w.failf("read (linearizability): %s was answered %q, which is no state between index %d and %d", text(x.o), x.reply, x.low, x.tail)
@@ -404,7 +404,7 @@ func (h *history) bounds(events, reads []*operation, end uint64, l *lineage) {
 }
 
 // place gives reads their point in the order, as early as may be, and returns those that have none yet.
-func (h *history) place(o *oracle, active []*operation, index uint64) []*operation {
+func (h *history) place(o *oracle, active []*operation) []*operation {
 	for again := true; again; {
 		again = false
 		rest := active[:0]

@@ -399,7 +399,7 @@ func (n *nodeHost) work() {
 	n.turn = turnNumber(frame)
 	n.inbox = n.inbox[1:]
 	n.heardUs = n.w.nowUs
-	n.w.check.receives(n, frame)
+	n.w.check.receives(n)
 	n.frame = append(n.frame[:0], frame...) // used again, as a socket's buffer is
 	verdict, reason := n.replica.Receive(n.frame)
 	if !n.send(n.replica.Out) {

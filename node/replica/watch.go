@@ -25,8 +25,8 @@ type watchedKey struct {
 	key string
 }
 
-// add starts tracking keys for a connection.
-func (w *watches) add(ks *keyspace.Keyspace, token uint64, db int, keys [][]byte, nowMs int64) {
+// watcher is the connection with a token, a new one if it watches nothing yet.
+func (w *watches) watcher(token uint64) *watcher {
 	if w.byToken == nil {
 		w.byToken, w.byKey = map[uint64]*watcher{}, map[watchedKey][]*watcher{}
 	}
@@ -35,6 +35,12 @@ func (w *watches) add(ks *keyspace.Keyspace, token uint64, db int, keys [][]byte
 		t = &watcher{token: token}
 		w.byToken[token] = t
 	}
+	return t
+}
+
+// add starts tracking keys for a connection.
+func (w *watches) add(ks *keyspace.Keyspace, token uint64, db int, keys [][]byte, nowMs int64) {
+	t := w.watcher(token)
 	for _, key := range keys {
 		k := watchedKey{db, string(key)}
 		if slices.Contains(t.keys, k) {
@@ -130,14 +136,7 @@ func (w *watches) list() []*watcher {
 
 // restore puts one watched key of a snapshot back.
 func (w *watches) restore(token uint64, db int, key string, lived, dirty bool) {
-	if w.byToken == nil {
-		w.byToken, w.byKey = map[uint64]*watcher{}, map[watchedKey][]*watcher{}
-	}
-	t := w.byToken[token]
-	if t == nil {
-		t = &watcher{token: token}
-		w.byToken[token] = t
-	}
+	t := w.watcher(token)
 	k := watchedKey{db, key}
 	t.dirty = t.dirty || dirty
 	t.keys = append(t.keys, k)

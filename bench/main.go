@@ -34,6 +34,7 @@ type options struct {
 	requests int // of a trace of -memory
 	limit    int64
 	churn    time.Duration
+	alone    bool
 	steady   time.Duration
 	bin      string
 	than     string
@@ -71,6 +72,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	f.IntVar(&o.requests, "requests", 2_000_000, "that are counted in a trace of -memory")
 	f.Int64Var(&o.limit, "maxmemory", limitedMemory, "`bytes` that the servers of -memory may take")
 	f.DurationVar(&o.churn, "churn", time.Minute, "how long memory is watched under writes with -memory")
+	f.BoolVar(&o.alone, "alone", false, "with -memory -rows hits or churn: without the other side")
 	f.DurationVar(&o.steady, "steady", 15*time.Second, "how long clients ask before a snapshot is taken with -memory -rows saves")
 	f.StringVar(&o.bin, "bin", "", "`directory` with run_broker and run_node; default: build them")
 	f.StringVar(&o.than, "than", "", "`directory` with other run_broker and run_node: compare ours with those instead of the peers")

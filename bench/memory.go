@@ -61,6 +61,14 @@ func limitedServers(r *runner) []limited {
 	}}}
 }
 
+// present leaves the other side out, if that was asked for.
+func present(servers []limited, o options) []limited {
+	if o.alone {
+		return servers[:1]
+	}
+	return servers
+}
+
 // memoryTables measures what -memory names and writes the tables into dir/memory.md.
 func memoryTables(ctx context.Context, r *runner, o options, progress io.Writer) error {
 	var b strings.Builder
@@ -157,9 +165,13 @@ func hitRatios(ctx context.Context, r *runner, o options, progress io.Writer) (s
 	var b strings.Builder
 	limit := o.limit
 	keys := uint64(limit / 64)
-	servers := limitedServers(r)
+	servers := present(limitedServers(r), o)
 	fmt.Fprintf(&b, "Hits in %% of %d requests, after as many to warm up; %d keys, values of %d bytes, maxmemory %d MB, and the resident memory at the end in MB:\n\n"+
-		"| trace | policy | %s | %s |\n|---|---|---|---|\n", o.requests, keys, traceValue, limit>>20, servers[0].name, servers[1].name)
+		"| trace | policy |", o.requests, keys, traceValue, limit>>20)
+	for _, server := range servers {
+		fmt.Fprintf(&b, " %s |", server.name)
+	}
+	fmt.Fprintf(&b, "\n|---|---%s|\n", strings.Repeat("|---", len(servers)))
 	for _, t := range traces() {
 		for _, policy := range []string{"allkeys-lru", "allkeys-lfu"} {
 			fmt.Fprintf(&b, "| %s | %s |", t.what, policy)
@@ -251,17 +263,26 @@ func traceWorker(address string, next func(i int) uint64, requests int) (hits in
 func churn(ctx context.Context, r *runner, o options, progress io.Writer) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Writes of values of 20 to 2,000 bytes, and 20 times more of each in turn, to %d MB under allkeys-lru, for %v:\n\n"+
-		"| | writes a second | resident, most | over the limit |\n|---|---|---|---|\n", o.limit>>20, o.churn)
-	for _, server := range limitedServers(r) {
+		"| | writes a second | CPU µs a write | resident, most | over the limit |\n|---|---|---|---|---|\n", o.limit>>20, o.churn)
+	for _, server := range present(limitedServers(r), o) {
 		sys, err := server.start(ctx, r, strconv.FormatInt(o.limit, 10), "allkeys-lru")
 		if err != nil {
 			return "", err
 		}
 		profiled := make(chan error, 1)
 		go func() { profiled <- r.profileChurn(ctx, sys, server.name, o.churn) }()
-		writes, most, err := churnOne(sys, o)
+		before, err := cpuOf(sys)
+		var writes int
+		var most int64
+		if err == nil {
+			writes, most, err = churnOne(sys, o)
+		}
 		if e := <-profiled; err == nil {
 			err = e
+		}
+		after := before
+		if err == nil {
+			after, err = cpuOf(sys)
 		}
 		err = sys.Explain(err)
 		sys.Stop()
@@ -269,10 +290,20 @@ func churn(ctx context.Context, r *runner, o options, progress io.Writer) (strin
 			return "", err
 		}
 		over := 100 * (float64(most)/float64(o.limit) - 1)
-		fmt.Fprintf(&b, "| %s | %.0f | %.0f MB | %+.1f %% |\n", server.name, float64(writes)/o.churn.Seconds(), megabytes(most), over)
-		fmt.Fprintf(progress, "%s: %.0f writes/s, %.0f MB at most, %+.1f %%\n", server.name, float64(writes)/o.churn.Seconds(), megabytes(most), over)
+		rate, each := float64(writes)/o.churn.Seconds(), float64((after-before).Microseconds())/float64(writes)
+		fmt.Fprintf(&b, "| %s | %.0f | %.1f | %.0f MB | %+.1f %% |\n", server.name, rate, each, megabytes(most), over)
+		fmt.Fprintf(progress, "%s: %.0f writes/s, %.1f µs, %.0f MB at most, %+.1f %%\n", server.name, rate, each, megabytes(most), over)
 	}
 	return b.String(), nil
+}
+
+// cpuOf is what all processes of a system have used.
+func cpuOf(sys *system.System) (sum time.Duration, err error) {
+	each, err := sys.CPU()
+	for _, used := range each {
+		sum += used
+	}
+	return sum, err
 }
 
 // profileChurn keeps CPU profiles of the second half of a run, if that was asked for.

@@ -59,14 +59,20 @@ type blobs struct {
 	numbers  []uint32    // of spans that are no more
 	free     [2][][]byte // spans, small and large
 	mappings int
-	live     int   // blobs in use
-	bytes    int64 // of their blocks
+	live     int    // blobs in use
+	bytes    int64  // of their blocks
+	sparse   uint64 // the classes that compact has to look at
+	emptied  *span  // by compact
 }
 
 type blobClass struct {
+	number  int
 	block   int
 	span    int
+	live    int     // blocks in use
+	vacant  int     // free blocks of partial
 	partial []*span // with free blocks; the last is used first
+	look    int     // where in partial compact looks next
 }
 
 type span struct {
@@ -74,17 +80,18 @@ type span struct {
 	mem    []byte
 	class  *blobClass
 	free   []uint16 // blocks
+	heads  []uint32 // by block, 0 of those that are free; nil of a large span
 	live   int
-	place  int // in class.partial; -1 while full
+	place  int // in class.partial; -1 while it is full, or emptied
 }
 
 func newBlobs(m *memory) blobs {
 	a := blobs{m: m, spans: []*span{nil}}
 	for _, n := range []int{128, 96, 80, 64, 56, 51, 45, 40, 36, 32, 28, 25, 22, 20, 18, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4} {
-		a.classes = append(a.classes, blobClass{block: smallSpan / n &^ 7, span: smallSpan})
+		a.classes = append(a.classes, blobClass{number: len(a.classes), block: smallSpan / n &^ 7, span: smallSpan})
 	}
 	for _, n := range []int{56, 48, 40, 36, 32, 28, 24, 20, 18, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4} {
-		a.classes = append(a.classes, blobClass{block: largeSpan / n &^ (pageBytes - 1), span: largeSpan})
+		a.classes = append(a.classes, blobClass{number: len(a.classes), block: largeSpan / n &^ (pageBytes - 1), span: largeSpan})
 	}
 	return a
 }
@@ -133,18 +140,29 @@ func (a *blobs) block(c *blobClass, n int) *blob {
 	if len(c.partial) == 0 {
 		a.addSpan(c)
 	}
+	c.live++
+	o.refs = 1
+	c.put(o, n)
+	return o
+}
+
+// put gives o a free block of a span that has one.
+func (c *blobClass) put(o *blob, n int) {
 	last := len(c.partial) - 1
 	s := c.partial[last]
 	i := s.free[len(s.free)-1]
 	s.free = s.free[:len(s.free)-1]
 	s.live++
+	c.vacant--
 	if len(s.free) == 0 {
 		c.partial = c.partial[:last]
 		s.place = -1
 	}
+	if s.heads != nil {
+		s.heads[i] = o.head
+	}
 	at := int(i) * c.block
-	o.b, o.refs, o.span, o.at = s.mem[at:at+n:at+c.block], 1, s.number, i
-	return o
+	o.b, o.span, o.at = s.mem[at:at+n:at+c.block], s.number, i
 }
 
 func (a *blobs) addSpan(c *blobClass) {
@@ -165,9 +183,14 @@ func (a *blobs) addSpan(c *blobClass) {
 		s.number = uint32(len(a.spans))
 		a.spans = append(a.spans, s)
 	}
-	for i := c.span/c.block - 1; i >= 0; i-- {
+	n := c.span / c.block
+	for i := n - 1; i >= 0; i-- {
 		s.free = append(s.free, uint16(i))
 	}
+	if c.span == smallSpan {
+		s.heads = make([]uint32, n)
+	}
+	c.vacant += n
 	c.partial = append(c.partial, s)
 }
 
@@ -194,26 +217,60 @@ func (a *blobs) release(o *blob) {
 	}
 	s := a.spans[o.span]
 	c := s.class
-	s.free = append(s.free, o.at)
-	s.live--
-	if s.place < 0 {
-		s.place = len(c.partial)
-		c.partial = append(c.partial, s)
+	c.live--
+	s.leave(o.at)
+	if s != a.emptied {
+		c.vacant++
+		if s.place < 0 {
+			s.join()
+		}
+		a.noticeSparse(c)
 	}
 	if c.span == largeSpan {
 		giveBack(o.b[:c.block])
 	}
 	a.heads.give(o)
-	if s.live > 0 {
-		return
+	if s.live == 0 {
+		a.freeSpan(s)
+	}
+}
+
+// leave marks a block as free.
+func (s *span) leave(at uint16) {
+	s.free = append(s.free, at)
+	s.live--
+	if s.heads != nil {
+		s.heads[at] = 0
+	}
+}
+
+// join has the class use the span's free blocks.
+func (s *span) join() {
+	s.place = len(s.class.partial)
+	s.class.partial = append(s.class.partial, s)
+}
+
+// part has the class use them no more.
+func (s *span) part() {
+	c := s.class
+	last := len(c.partial) - 1
+	c.partial[s.place] = c.partial[last]
+	c.partial[s.place].place = s.place
+	c.partial = c.partial[:last]
+	s.place = -1
+	c.vacant -= len(s.free)
+}
+
+func (a *blobs) freeSpan(s *span) {
+	if s == a.emptied {
+		a.emptied = nil
+	} else {
+		s.part()
 	}
 	a.spans[s.number] = nil
 	a.numbers = append(a.numbers, s.number)
-	last := c.partial[len(c.partial)-1]
-	c.partial[s.place], last.place = last, s.place
-	c.partial = c.partial[:len(c.partial)-1]
-	free := a.freeSpans(c.span)
-	if len(*free) >= residentSpans && c.span == smallSpan {
+	free := a.freeSpans(s.class.span)
+	if len(*free) >= residentSpans && s.class.span == smallSpan {
 		giveBack(s.mem)
 	}
 	*free = append(*free, s.mem)

@@ -19,7 +19,8 @@
 // leads to the packed entry (entry.go). The 16 bits of the hash that order this array are uniform, so
 // its middle need not be searched: a guess is some ten slots off. A segment splits by one more bit of
 // the hash, and joins its neighbour when little is left of both. Values of more than about a kilobyte
-// lie outside in blocks of their own size (blob.go); a hash is a packed value while small, and a table of its
+// lie outside in blocks of their own size (blob.go); spans of blocks that deletions leave
+// sparse are emptied into others of their size (compact.go), so that what is evicted gives memory back; a hash is a packed value while small, and a table of its
 // own after that (hash.go). Deadlines are sorted pages of (deadline, hash) (deadlines.go).
 //
 // All of it lies in pages that are mapped outside Go's heap (memory.go), what describes those blocks too (heads.go). Its

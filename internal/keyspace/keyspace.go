@@ -318,9 +318,10 @@ func (k *Keyspace) UsedBytes() int64 {
 const reclaimPieces = 64
 
 // Reclaim frees at most max keys whose deadline is at or before nowMs, in the order of (deadline,
-// database, key hash), and returns how many. It also frees some of what flushes left behind.
+// database, key hash), and returns how many. It also frees some of what flushes left behind, and moves some of what deletions left scattered.
 func (k *Keyspace) Reclaim(nowMs int64, max int) int {
 	k.m.sweep(reclaimPieces)
+	k.m.blobs.compact()
 	for n := 0; n < max; n++ {
 		db := -1
 		var first due

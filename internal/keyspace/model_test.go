@@ -267,8 +267,8 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 						walk(fields)
 					}
 				}
-				if live != s.live || s.used() < live {
-					t.Fatalf("segment counts %d live bytes of %d, has %d", s.live, s.used(), live)
+				if live != s.live || s.garbage() < 0 {
+					t.Fatalf("segment counts %d live bytes of %d and %d at ends, has %d", s.live, s.used(), s.ends, live)
 				}
 			}
 		}
@@ -292,6 +292,7 @@ func (k *Keyspace) checkLayout(t *testing.T) {
 	if pages != k.m.used {
 		t.Fatalf("%d pages in use, memory has handed out %d", pages, k.m.used)
 	}
+	checkBlobs(t, &k.m.blobs, blobs)
 	if len(blobs) != k.m.blobs.live {
 		t.Fatalf("%d blobs in use, memory has handed out %d", len(blobs), k.m.blobs.live)
 	}

@@ -22,6 +22,7 @@ type segment struct {
 	n        int32                 // slots in use
 	fill     int32                 // bytes used of the last page
 	live     int32                 // bytes of all entries
+	ends     int32                 // bytes that were left at the end of pages, as the next entry was too long
 	pending  uint32                // the snapshots, and above them the views, that have not emitted this segment yet
 	slots    *[segmentSlots]uint32 // tag<<16 | page<<12 | offset; nil while empty
 	pages    [segmentPages]*page
@@ -75,6 +76,9 @@ func (s *segment) used() int32 {
 	return int32(s.npages-1)*pageBytes + s.fill
 }
 
+// garbage is what deletions and larger values have left behind.
+func (s *segment) garbage() int32 { return s.used() - s.live - s.ends }
+
 // insertSlot makes slot i point at the given place.
 func (s *segment) insertSlot(m *memory, i int, tag uint32, pageNo, off int) {
 	if s.slots == nil {
@@ -100,7 +104,7 @@ func (s *segment) freePages(m *memory) {
 		m.put(s.pages[i])
 		s.pages[i] = nil
 	}
-	s.npages, s.fill, s.live = 0, 0, 0
+	s.npages, s.fill, s.live, s.ends = 0, 0, 0, 0
 }
 
 // hasRoom tells whether an entry of size bytes can be added, perhaps with a new page.
@@ -111,6 +115,9 @@ func (s *segment) hasRoom(size int) bool {
 // alloc finds a place for an entry; hasRoom must hold.
 func (s *segment) alloc(m *memory, size int) (b []byte, pageNo, off int) {
 	if s.npages == 0 || s.fill+int32(size) > pageBytes {
+		if s.npages > 0 {
+			s.ends += pageBytes - s.fill
+		}
 		s.pages[s.npages] = m.get()
 		s.npages++
 		s.fill = 0
@@ -152,7 +159,7 @@ func (s *segment) maybeRepack(t *table) {
 		return
 	}
 	old, n := s.pages, s.npages
-	s.pages, s.npages, s.fill, s.live = [segmentPages]*page{}, 0, 0, 0
+	s.pages, s.npages, s.fill, s.live, s.ends = [segmentPages]*page{}, 0, 0, 0, 0
 	for i := range int(s.n) {
 		place := s.slots[i]
 		b := old[place>>12&15][place&0xfff:]

@@ -123,7 +123,7 @@ func (t *table) place(hash uint64, size int) *segment {
 			if s.n < segmentSlots && s.npages > 0 && s.fill+int32(size) <= pageBytes {
 				return s
 			}
-			if garbage := s.used() - s.live; s.n < segmentSlots && garbage >= pageBytes && garbage >= s.used()/garbageShare {
+			if garbage := s.garbage(); s.n < segmentSlots && garbage >= pageBytes && garbage >= s.used()/garbageShare {
 				s.maybeRepack(t)
 			}
 			if s.hasRoom(size) {
@@ -288,7 +288,7 @@ func (t *table) shrink(hash uint64, s *segment) {
 		t.unlink(head, s)
 		return
 	}
-	if s.npages > 1 && s.used()-s.live >= max(pageBytes, s.used()/garbageShare) {
+	if s.npages > 1 && s.garbage() >= max(pageBytes, s.used()/garbageShare) {
 		s.maybeRepack(t)
 	}
 	if s.live < mergeBytes/2 && s.depth > 0 && head.next == nil {

@@ -21,8 +21,11 @@ func (k *Keyspace) MemoryBytes() int64 { return k.m.bytes() - k.m.inGraves() }
 // FreeBytes is what is resident, free, and used before anything is asked of the system.
 func (k *Keyspace) FreeBytes() int64 { return int64(len(k.m.dirty))*pageBytes + k.m.inGraves() }
 
-// Dropped says whether there are databases or big values whose memory Reclaim has still to free.
-func (k *Keyspace) Dropped() bool { return len(k.m.graves) > 0 || k.m.blobs.heads.idle() }
+// Dropped says whether there are databases or values whose memory Reclaim has still to free.
+func (k *Keyspace) Dropped() bool {
+	b := &k.m.blobs
+	return len(k.m.graves) > 0 || b.heads.idle() || b.sparse != 0 || b.emptied != nil
+}
 
 // MemoryOf is about what a key takes of the process's memory, its share of what keeps it included.
 func (k *Keyspace) MemoryOf(db int, key []byte, nowMs int64) (int64, bool) {

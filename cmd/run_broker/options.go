@@ -250,7 +250,7 @@ func parseHedge(s string) (percentile float64, err error) {
 	return percentile, nil
 }
 
-// ackParam and minInSyncParam are CONFIG GET and SET of the server's defaults.
+// defaults are what CONFIG SET changes while the broker runs; params says by which names.
 type defaults interface {
 	SetAck(op.Ack)
 	SetMinInSync(int)

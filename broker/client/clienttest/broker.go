@@ -214,6 +214,18 @@ func (b *Broker) answer(id string, args []string) {
 	b.router.Send(id, w.B[half:])
 }
 
+// splitWith takes what stands behind BRAINER WITH apart: the id, "" without one, and the command.
+func splitWith(args []string) (id string, command []string) {
+	for strings.EqualFold(args[0], "ACK") || strings.EqualFold(args[0], "ID") {
+		if strings.EqualFold(args[0], "ID") {
+			id, args = args[1]+" "+args[2], args[3:]
+			continue
+		}
+		args = args[2:]
+	}
+	return id, args
+}
+
 func (b *Broker) execute(p *peer, w *resp.Writer, args []string) {
 	name := strings.ToUpper(args[0])
 	if b.Password != "" && !p.authed && name != "AUTH" && name != "QUIT" {
@@ -221,15 +233,8 @@ func (b *Broker) execute(p *peer, w *resp.Writer, args []string) {
 		return
 	}
 	if name == "BRAINER" && strings.EqualFold(args[1], "WITH") {
-		args = args[2:]
-		id := ""
-		for strings.EqualFold(args[0], "ACK") || strings.EqualFold(args[0], "ID") {
-			if strings.EqualFold(args[0], "ID") {
-				id, args = args[1]+" "+args[2], args[3:]
-				continue
-			}
-			args = args[2:]
-		}
+		var id string
+		id, args = splitWith(args[2:])
 		if id != "" {
 			if kept, ok := b.outcomes[id]; ok {
 				w.Raw(kept)

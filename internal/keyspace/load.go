@@ -2,10 +2,6 @@ package keyspace
 
 import "fmt"
 
-// Reserve prepares a database for about keys keys that come in the order of their hash, as Load's do.
-// Without it more than some ten million of them are found more slowly than they should be.
-func (k *Keyspace) Reserve(db, keys int) { k.dbs[db].reserve(keys) }
-
 // Load puts a record of a snapshot into the keyspace. Once all have been loaded the keyspace is equal
 // to the one that the snapshot was taken of. Hooks are not told. A record that cannot come from a
 // snapshot is refused.

@@ -39,8 +39,8 @@ type Config struct {
 }
 
 const (
-	tick            = 20 * time.Millisecond  // how often the core is told the time while something waits
-	idleTick        = 100 * time.Millisecond // and while nothing does
+	tick            = 20 * time.Millisecond // how often the core is told the time while something waits
+	idleTick        = 95 * time.Millisecond // and while nothing does: nodes answer its heartbeats with theirs, before these are due
 	inflightDefault = 64 << 20
 	slowStore       = 500 * time.Millisecond // of writing the record: worth a word
 	receiveMax      = 1024                   // messages taken in before turns are sent

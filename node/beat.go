@@ -10,7 +10,8 @@ import (
 	"brainer/internal/wire"
 )
 
-// beat sends heartbeats until ctx ends, and says when the broker is gone or silent.
+// beat sends heartbeats until ctx ends, and says when the broker is gone or silent. While nothing goes on, what heartbeats
+// cost is that both processes wake up: so one is sent when the broker's has come, and otherwise when it is due.
 func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost chan<- string) {
 	fail := func(why string) {
 		select {
@@ -51,6 +52,8 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 		if !send() {
 			return
 		}
+		sentAt := time.Now()
+		ticker.Reset(beatEvery)
 		for wait := true; wait; {
 			select {
 			case <-ctx.Done():
@@ -59,9 +62,13 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 				wait = false
 			case <-dealer.Ready():
 			}
-			if n.hearsReject(dealer, id) {
+			heard, rejected := n.hearBroker(dealer, id)
+			if rejected {
 				fail("the broker ended the session")
 				return
+			}
+			if heard && time.Since(sentAt) > beatEvery/2 {
+				wait = false
 			}
 			if !connected {
 				break
@@ -81,16 +88,18 @@ func (n *Node) beat(ctx context.Context, id uint64, session link.Waiter, lost ch
 	}
 }
 
-// hearsReject takes in what the broker has sent on the heartbeats' socket, and says whether it ends the session.
-func (n *Node) hearsReject(dealer link.Dealer, session uint64) bool {
+// hearBroker takes in what the broker has sent on the heartbeats' socket, and says whether there was something, and whether
+// that ends the session.
+func (n *Node) hearBroker(dealer link.Dealer, session uint64) (heard, rejected bool) {
 	for {
 		frame, err := dealer.Recv()
 		if err != nil {
-			return false
+			return heard, false
 		}
+		heard = true
 		n.state.heardNs.Store(time.Now().UnixNano())
 		if h, _, err := wire.Decode(frame); err == nil && h.Type == wire.TReject && h.Session == session {
-			return true
+			return true, true
 		}
 	}
 }

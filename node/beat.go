@@ -124,7 +124,21 @@ func (n *Node) measureOutside() {
 	if now < before {
 		now = before - (before-now)/outsideShrinks
 	}
-	s.outside.Store(now)
+	s.outside.CompareAndSwap(before, now)
+}
+
+// noticeOutside is the owner's part: it sees soon that what is besides the data has grown. At a limit megabytes are written until the
+// next heartbeat, which may be late.
+func (n *Node) noticeOutside(at time.Time) {
+	limit := n.replica.MemoryLimit()
+	if limit == 0 || n.cfg.Replica.Embedded || at.Sub(n.outsideAt) < outsideEvery {
+		return
+	}
+	n.outsideAt = at
+	own, files := process.Resident()
+	if now := outsideOf(own, files, n.replica.DataBytes(), limit); now > n.state.outside.Load() {
+		n.state.outside.Store(now)
+	}
 }
 
 // beatFrame is a node's heartbeat. movedNs is when the last entry or read was seen to end: a long turn of short commands is no long one.
@@ -179,6 +193,7 @@ func (s *shared) busySeconds() float64 {
 
 // publish tells the heartbeats where the copy stands.
 func (n *Node) publish() {
+	n.noticeOutside(time.Now())
 	n.replica.SetOutside(n.state.outside.Load())
 	if limit := n.replica.MemoryLimit(); limit != n.limitBytes {
 		n.state.limit.Store(limit)

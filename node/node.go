@@ -42,9 +42,10 @@ const (
 	reopenEvery    = 100 * time.Millisecond
 	missedTold     = 3 // dials without an answer, after which the log says so
 	refusedEvery   = 2 * time.Second
-	outsideShrinks = 64              // what is outside of the data is taken to shrink by that part of the difference with a heartbeat
-	pauseBytes     = 4 << 20         // sent in one go
-	leaveWithin    = 2 * time.Second // how long a goodbye waits for its answer
+	outsideEvery   = 20 * time.Millisecond // and is measured so often while there is a limit
+	outsideShrinks = 64                    // what is outside of the data is taken to shrink by that part of the difference with a heartbeat
+	pauseBytes     = 4 << 20               // sent in one go
+	leaveWithin    = 2 * time.Second       // how long a goodbye waits for its answer
 )
 
 // Node is the shell around a replica.
@@ -65,11 +66,12 @@ type Node struct {
 	faultsLogged int
 	diskGone     bool // the storage has failed, and that was dealt with
 
-	limitBytes int64  // that OnLimit was told
-	refused    string // the last refusal, so that it is logged once
-	inSync     bool   // as last logged
-	cutOff     string // why the last connection did not come about
-	missed     int    // dials in a row that no broker answered
+	limitBytes int64     // that OnLimit was told
+	outsideAt  time.Time // when noticeOutside looked last
+	refused    string    // the last refusal, so that it is logged once
+	inSync     bool      // as last logged
+	cutOff     string    // why the last connection did not come about
+	missed     int       // dials in a row that no broker answered
 	clients    map[string]*localClient
 	calls      chan func()
 	leaving    bool

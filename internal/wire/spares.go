@@ -26,6 +26,9 @@ func (s *Spares) take(n int) []byte {
 	return nil
 }
 
+// Clone copies b into one of them, or into fresh memory.
+func (s *Spares) Clone(b []byte) []byte { return append(s.take(len(b)), b...) }
+
 // Give lets b be used again. What has been there for longest makes room for it.
 func (s *Spares) Give(b []byte) {
 	if cap(b) > s.BytesMax {

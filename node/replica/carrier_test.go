@@ -10,7 +10,13 @@ import (
 
 // TestALongTurnsMemoryIsUsedAgain: when the ring has dropped its entries, and not before.
 func TestALongTurnsMemoryIsUsedAgain(t *testing.T) {
-	h := begun(t, func(c *Config) { c.RingBytesMax, c.Scribble = 5000, true })
+	for _, frameBytes := range []int{300, wire.FrameBytesMax} {
+		longTurns(t, frameBytes)
+	}
+}
+
+func longTurns(t *testing.T, frameBytes int) {
+	h := begun(t, func(c *Config) { c.RingBytesMax, c.AgainBytes, c.Scribble = 5000, 500, true })
 	value := func(i int) string { return strings.Repeat(string(rune('a'+i)), 1000) }
 	bodies := map[*byte]bool{}
 	for i := range 20 {
@@ -18,7 +24,7 @@ func TestALongTurnsMemoryIsUsedAgain(t *testing.T) {
 		if i%5 == 0 {
 			set = append(set, read("GET", "k")) // the turn's body is not used again
 		}
-		err := wire.Split(h.frame(set...), nil, 300, func(head, body []byte) error {
+		err := wire.Split(h.frame(set...), nil, frameBytes, func(head, body []byte) error {
 			h.give(slices.Concat(head, body))
 			return nil
 		})
@@ -47,7 +53,7 @@ func TestALongTurnsMemoryIsUsedAgain(t *testing.T) {
 		}
 	}
 	if n := len(bodies); n > 14 {
-		t.Errorf("20 turns lay in %d places", n)
+		t.Errorf("20 turns in frames of up to %d bytes lay in %d places", frameBytes, n)
 	}
 	if got := h.send(read("GET", "k")); got[0] != "read: $1000 "+value(19) {
 		t.Errorf("%.40q", got)

@@ -25,6 +25,7 @@ type Config struct {
 	ReclaimPerTick  int   // and with a TICK
 	StepBytes       int   // a step of a turn ends when that many bytes of replies have gathered
 	TailBytes       int   // or with a reply of that many, which is sent from where it lies
+	AgainBytes      int   // the body of a turn in one frame is used again from that many on; a shorter one is cheaper to make
 	LimitBytes      int64 // of memory, this node's own; 0: none
 	IDsMax          int   // clients whose writes' outcomes are kept
 	SliceElements   int   // a read that visits more is executed in slices of so many, with other work in between
@@ -54,6 +55,6 @@ func (c *Config) progressed() {
 // DefaultConfig returns the settings that the binaries start from; identity and Rand are the caller's.
 func DefaultConfig() Config {
 	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, PartBytes: 256 << 10, ChunkCredit: 8,
-		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, SliceElements: 2048,
+		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, AgainBytes: 8 << 10, SliceElements: 2048,
 		IDsMax: IDsMax}
 }

@@ -89,10 +89,15 @@ func (r *Replica) receiveReject(body []byte) (Verdict, string) {
 func (r *Replica) obey(h wire.Header, body []byte, fragment bool) (Verdict, string) {
 	switch h.Type {
 	case wire.TTurn:
-		if !fragment {
-			body = bytes.Clone(body) // the ring keeps entries
+		again := fragment || len(body) >= r.cfg.AgainBytes
+		if !fragment { // the ring keeps entries
+			if again {
+				body = r.assembler.Spares.Clone(body)
+			} else {
+				body = bytes.Clone(body)
+			}
 		}
-		if why := r.receiveTurn(h, body, fragment); why != "" {
+		if why := r.receiveTurn(h, body, again); why != "" {
 			return Reopen, why
 		}
 	case wire.TLoad:

@@ -52,9 +52,9 @@ type waitingTurn struct {
 // turnsMax bounds the turns that wait: a broker sends fewer.
 const turnsMax = 64
 
-// receiveTurn takes a turn, whose body lasts; a long one's may be used again. One whose number does not follow on takes the place of those before. It
+// receiveTurn takes a turn, whose body lasts, and may be used again if that is said. One whose number does not follow on takes the place of those before. It
 // returns why the session cannot go on, "" if it can.
-func (r *Replica) receiveTurn(h wire.Header, body []byte, long bool) (broken string) {
+func (r *Replica) receiveTurn(h wire.Header, body []byte, again bool) (broken string) {
 	if r.load != nil {
 		return ""
 	}
@@ -70,7 +70,7 @@ func (r *Replica) receiveTurn(h wire.Header, body []byte, long bool) (broken str
 	}
 	s := &r.turn
 	w := waitingTurn{header: h, turn: t, bytes: len(body)}
-	if long && !r.cfg.Keep { // the storage has entries for as long as it likes
+	if again && !r.cfg.Keep { // the storage has entries for as long as it likes
 		w.from = &carrier{body: body, users: 1, to: r.assembler.Spares}
 	}
 	if s.busy && h.Seq == s.header.Seq+uint64(len(s.next))+1 && len(s.next) < turnsMax {

@@ -36,6 +36,7 @@ type checker struct {
 	promised map[*nodeHost]uint64  // by process
 	before   map[*nodeHost]wire.Position
 	lastMs   int64 // the highest time that the broker has given to an entry or a read
+	longest  int64 // entry
 
 	reads  map[asked]wire.Position  // where reads were executed
 	shown  map[uint64]wire.Position // the same, of those whose answer has reached this broker
@@ -196,6 +197,7 @@ func (c *checker) applied(n *nodeHost, p wire.Position, digest uint64) {
 		w.failf("2: %s has another state than others at %v", n.id, p)
 	}
 	w.mark('a', p.Index, digest, uint64(n.index))
+	c.keepsLimit(n, p)
 }
 
 // receives and received: invariant 7, and frames of other sessions change nothing.
@@ -342,6 +344,7 @@ func (c *checker) entrySent(at place, encoded []byte, e *wire.Entry) {
 		return
 	}
 	c.entries[at] = bytes.Clone(encoded)
+	c.longest = max(c.longest, int64(len(encoded)))
 	if e.Kind == wire.EntryTick || e.Kind == wire.EntryNoop {
 		return
 	}

@@ -29,3 +29,15 @@ func (p *Plan) mayBeFull() bool {
 	m := p.Broker.Memory
 	return m.LimitBytes > 0 && (m.Policy.Volatile() || m.Policy == 0 || p.IDs || p.Versions)
 }
+
+// keepsLimit: what is counted passes the limit by one write at most, whatever comes at once. Nodes of the version before do not
+// say what they take, and the outcomes that are kept for retries are bounded by their number.
+func (c *checker) keepsLimit(n *nodeHost, p wire.Position) {
+	limit := c.w.plan.Broker.Memory.LimitBytes
+	if limit == 0 || c.w.plan.IDs || c.w.plan.Versions {
+		return
+	}
+	if takes := n.replica.MemoryBytes(); takes > limit+c.longest {
+		c.w.failf("%s takes %d bytes at %v, the limit is %d and the longest entry has %d", n.id, takes, p, limit, c.longest)
+	}
+}

@@ -54,6 +54,7 @@ type Broker struct {
 	cfg    Config
 	core   *replication.Core
 	router link.Router
+	placer link.Placer // the router, if it is one
 	log    *slog.Logger
 
 	mu        sync.Mutex
@@ -120,6 +121,10 @@ func New(cfg Config) (*Broker, error) {
 		b.SetServe(cfg.Serve)
 	}
 	b.core = replication.New(cfg.Core, view, cfg.NowUs())
+	if p, ok := router.(link.Placer); ok {
+		b.placer = p
+		p.SetPlace(wire.HeaderBytes, b.core.Place)
+	}
 	text := b.core.NotServing()
 	b.notServing.Store(&text)
 	return b, nil
@@ -340,13 +345,24 @@ func (b *Broker) receive() bool {
 		}
 		worked = true
 		taken += len(body)
-		if wire.IsFrame(body) {
+		if placed := b.placed(); len(placed) > 0 {
+			taken += len(placed)
+			b.core.ReceivePlaced(b.cfg.NowUs(), peer, body, placed)
+		} else if wire.IsFrame(body) {
 			b.core.Receive(b.cfg.NowUs(), peer, body)
 		} else {
 			b.clients.receive(peer, bytes.Clone(body))
 		}
 	}
 	return worked
+}
+
+// placed is the rest of the message that was received last, if the core had a place for it.
+func (b *Broker) placed() []byte {
+	if b.placer == nil {
+		return nil
+	}
+	return b.placer.Placed()
 }
 
 // stop answers what is left: nobody will.

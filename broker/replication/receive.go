@@ -8,8 +8,18 @@ import (
 
 // Receive takes a frame from a peer, which is the caller's again afterwards. Frames of sessions that are over change nothing.
 func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
+	head := frame[:min(len(frame), wire.HeaderBytes)]
+	c.receive(nowUs, peer, head, frame[len(head):], false)
+}
+
+// ReceivePlaced is Receive for a frame whose body was put where Place said.
+func (c *Core) ReceivePlaced(nowUs int64, peer string, head, body []byte) {
+	c.receive(nowUs, peer, head, body, true)
+}
+
+func (c *Core) receive(nowUs int64, peer string, head, body []byte, placed bool) {
 	c.setNow(nowUs)
-	h, body, err := wire.Decode(frame)
+	h, body, err := wire.DecodeApart(head, body)
 	if err == nil && !c.speaks(h.Version) {
 		err = wire.OtherVersion(h.Version)
 	}
@@ -23,7 +33,7 @@ func (c *Core) Receive(nowUs int64, peer string, frame []byte) {
 	case wire.THello:
 		c.receiveGreeting(peer, h, body)
 	default:
-		c.receiveInSession(peer, h, body)
+		c.receiveInSession(peer, h, body, placed)
 	}
 }
 
@@ -40,7 +50,7 @@ func (c *Core) receiveGreeting(peer string, h wire.Header, body []byte) {
 }
 
 // receiveInSession takes what a node says in its session, whole or a fragment of it.
-func (c *Core) receiveInSession(peer string, h wire.Header, body []byte) {
+func (c *Core) receiveInSession(peer string, h wire.Header, body []byte, placed bool) {
 	n := c.byPeer[peer]
 	if n == nil || n.session != h.Session && !c.cfg.Fault.OldSessions {
 		c.reject(peer, h, true, "session is over")
@@ -58,8 +68,8 @@ func (c *Core) receiveInSession(peer string, h wire.Header, body []byte) {
 		n.progressUs = c.nowUs // a long answer is on its way
 		return
 	}
-	if !fragment && (h.Type == wire.TDone || h.Type == wire.TEntries || h.Type == wire.TChunk) {
-		body = bytes.Clone(body) // the replies, entries, records are kept
+	if !fragment && !placed && keeps(h.Type) {
+		body = bytes.Clone(body)
 	}
 	c.dispatch(n, h, body)
 }

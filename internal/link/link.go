@@ -87,6 +87,16 @@ type Refuser interface {
 	Refused() error
 }
 
+// Placer is a Router that can leave a long message's bytes where they are to stay, without a copy.
+type Placer interface {
+	// SetPlace has f asked where what follows the first headBytes bytes of a peer's message of n is to lie, of which so many
+	// have arrived and much of the rest has not. It returns memory for n-headBytes bytes, which is the link's until the message
+	// is received or the connection is gone, or nil. head is valid during the call.
+	SetPlace(headBytes int, f func(peer string, head []byte, n int) []byte)
+	// Placed returns what belongs behind the message that RecvView returned last, if it was put where f said; nil: nothing.
+	Placed() []byte
+}
+
 // CheckRoutingID says what is wrong with one, if anything.
 func CheckRoutingID(id string) error {
 	if id == "" || len(id) > 255 || id[0] == 0 {

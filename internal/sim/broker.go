@@ -185,7 +185,7 @@ func (b *brokerHost) loop() {
 	for _, a := range in {
 		w.check.receivedDone(a.frame)
 		b.frame = append(b.frame[:0], a.frame...) // used again, as a socket's buffer is
-		b.core.Receive(b.clockUs(), a.conn.id, b.frame)
+		b.receive(a.conn.id)
 		b.orderedLater()
 	}
 	if w.nowUs-b.tickUs >= brokerTickUs {
@@ -316,4 +316,16 @@ func (b *brokerHost) recoverEmpty() {
 	}
 	b.perform()
 	b.wake()
+}
+
+// receive has the core take the frame, where it wants it if it does.
+func (b *brokerHost) receive(peer string) {
+	if head := min(len(b.frame), wire.HeaderBytes); len(b.frame) > head {
+		if into := b.core.Place(peer, b.frame[:head], len(b.frame)); into != nil {
+			copy(into, b.frame[head:])
+			b.core.ReceivePlaced(b.clockUs(), peer, b.frame[:head], into)
+			return
+		}
+	}
+	b.core.Receive(b.clockUs(), peer, b.frame)
 }

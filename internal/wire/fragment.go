@@ -108,24 +108,76 @@ func Join(m []byte, more ...[]byte) []byte {
 // Assembler puts fragments together again. One serves one direction of one session. A message of
 // which a fragment is missing is dropped whole.
 type Assembler struct {
-	Spares *Spares // that messages may be put together in; may be nil
+	Spares *Spares            // that messages may be put together in; may be nil
+	Alloc  func(n int) []byte // memory for one of n bytes; may be nil, and return nil
 
 	open  bool // a message has begun
 	head  Header
-	spare []byte          // what has arrived of it, if there was one
-	whole strings.Builder // otherwise: memory that is not cleared first
+	whole []byte // what has arrived of it
 	next  uint16
+	begun []byte // where the first fragment of another may lie
 }
 
 // Reset forgets what has arrived.
-func (a *Assembler) Reset() { *a = Assembler{Spares: a.Spares} }
+func (a *Assembler) Reset() { *a = Assembler{Spares: a.Spares, Alloc: a.Alloc} }
 
 // trustBytes is what is allocated for a message as soon as it is announced; for more than that
 // a sixteenth must have arrived.
 const trustBytes = 64 << 20
 
-// Add takes a decoded frame and returns the message that it completes, which is not to be changed: a fragment is copied, the body of
-// a message in one frame is returned as it is, and may pass between the fragments of another type.
+// Room returns where the body, of n bytes, of the frame that comes next may lie: Add does not copy it from there. Nothing of the
+// header has been checked. nil: anywhere.
+func (a *Assembler) Room(h Header, n int) []byte {
+	size := n
+	switch {
+	case h.part == 0 && h.flags&flagMore != 0 && h.whole <= MessageBytesMax && n <= int(h.whole):
+		a.Reset() // what another begins before the end of is lost
+		a.begun = a.grown(nil, n, int(h.whole))
+		return a.begun[:n:n]
+	case h.part > 0 && a.continues(h) && h.whole == a.head.whole && len(a.whole)+n <= int(h.whole):
+		size += len(a.whole)
+		a.whole = a.grown(a.whole, size, int(h.whole))
+		return a.whole[len(a.whole):size:size]
+	}
+	return nil
+}
+
+func (a *Assembler) continues(h Header) bool {
+	return a.open && h.part == a.next && h.Type == a.head.Type && h.Session == a.head.Session && h.Seq == a.head.Seq
+}
+
+// grown returns b, or a copy, with room for size bytes of a message of so many.
+func (a *Assembler) grown(b []byte, size, whole int) []byte {
+	if size <= cap(b) && b != nil {
+		return b
+	}
+	if b == nil {
+		if b = a.Spares.take(whole); b != nil {
+			return b
+		}
+		if a.Alloc != nil {
+			if b = a.Alloc(whole); b != nil {
+				return b[:0]
+			}
+		}
+	}
+	return append(Uncleared(max(size, min(whole, max(trustBytes, 16*size)))), b...)
+}
+
+// Uncleared returns an empty slice with room for n bytes, which are written before they are read: clearing them would cost
+// as much as copying.
+func Uncleared(n int) []byte {
+	if n == 0 {
+		return []byte{}
+	}
+	var b strings.Builder
+	b.Grow(n)
+	b.WriteByte(0)
+	return unsafe.Slice(unsafe.StringData(b.String()), n)[:0]
+}
+
+// Add takes a decoded frame and returns the message that it completes, which is not to be changed: a fragment is copied, unless it
+// lies where Room said; the body of a message in one frame is returned as it is, and may pass between the fragments of another type.
 func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 	more := h.flags&flagMore != 0
 	if h.part == 0 && !more {
@@ -135,37 +187,34 @@ func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 		return h, body, true, nil
 	}
 	if h.part == 0 {
+		begun := a.begun
 		a.Reset()
 		if h.whole > MessageBytesMax {
 			return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
 		}
-		a.open, a.spare = true, a.Spares.take(int(h.whole))
-	} else if !a.open || h.part != a.next || h.Type != a.head.Type || h.Session != a.head.Session || h.Seq != a.head.Seq {
+		if begun == nil {
+			begun = a.grown(nil, min(len(body), int(h.whole)), int(h.whole))
+		}
+		a.open, a.whole = true, begun
+	} else if !a.continues(h) {
 		a.Reset() // the rest of a message whose beginning is missing
 		return h, nil, false, nil
 	}
-	size := len(a.spare) + a.whole.Len() + len(body)
+	size := len(a.whole) + len(body)
 	if size > int(h.whole) || !more && size < int(h.whole) || a.next > 0 && h.whole != a.head.whole {
 		a.Reset()
 		return h, nil, false, ErrCorrupt
 	}
 	a.head, a.next = h, h.part+1
-	if a.spare != nil {
-		a.spare = append(a.spare, body...)
-	} else {
-		if has := a.whole.Cap(); size > has {
-			a.whole.Grow(max(min(int(h.whole), max(trustBytes, 16*size))-2*has, len(body)))
-		}
-		a.whole.Write(body)
+	a.whole = a.grown(a.whole, size, int(h.whole))
+	if room := a.whole[len(a.whole):size]; len(room) > 0 && &room[0] != &body[0] {
+		copy(room, body)
 	}
+	a.whole = a.whole[:size]
 	if more {
 		return h, nil, false, nil
 	}
-	whole := a.spare
-	if whole == nil {
-		s := a.whole.String()
-		whole = unsafe.Slice(unsafe.StringData(s), len(s))
-	}
+	whole := a.whole
 	a.Reset()
 	h.flags, h.part, h.whole = 0, 0, 0
 	return h, whole, true, nil

@@ -130,15 +130,23 @@ func IsFrame(b []byte) bool {
 // Decode checks a frame and returns its header and body (which aliases b). With ErrVersion the
 // header is filled in as far as it can be trusted, so that the sender can be told.
 func Decode(b []byte) (h Header, body []byte, err error) {
+	if len(b) < HeaderBytes {
+		return DecodeApart(b, nil)
+	}
+	return DecodeApart(b[:HeaderBytes], b[HeaderBytes:])
+}
+
+// DecodeApart is Decode of a frame whose body lies elsewhere.
+func DecodeApart(b, rest []byte) (h Header, body []byte, err error) {
 	if !IsFrame(b) {
 		return h, nil, ErrMagic
 	}
-	if len(b) < HeaderBytes {
+	if len(b) != HeaderBytes {
 		return h, nil, ErrCorrupt
 	}
 	le := binary.LittleEndian
-	sum := crc32.Update(crc32.Update(0, castagnoli, b[HeaderBytes:]), castagnoli, b[:48])
-	if int(le.Uint32(b[44:])) != len(b)-HeaderBytes || le.Uint32(b[48:]) != sum {
+	sum := crc32.Update(crc32.Update(0, castagnoli, rest), castagnoli, b[:48])
+	if int(le.Uint32(b[44:])) != len(rest) || le.Uint32(b[48:]) != sum {
 		return h, nil, ErrCorrupt
 	}
 	h = header(b)
@@ -148,7 +156,15 @@ func Decode(b []byte) (h Header, body []byte, err error) {
 	if h.Type == 0 || h.Type >= typeEnd {
 		return h, nil, ErrCorrupt
 	}
-	return h, b[HeaderBytes:], nil
+	return h, rest, nil
+}
+
+// Announced reads the header of a frame of n bytes that is not here yet: nothing has been checked, and Decode will.
+func Announced(head []byte, n int) (h Header, ok bool) {
+	if !IsFrame(head) || len(head) < HeaderBytes || int(binary.LittleEndian.Uint32(head[44:])) != n-HeaderBytes {
+		return h, false
+	}
+	return header(head), true
 }
 
 // Speaks reports whether frames of a version can be read and written.

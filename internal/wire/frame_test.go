@@ -187,8 +187,8 @@ func TestAnAnnouncementAloneTakesLittleMemory(t *testing.T) {
 	if _, _, ok, err := a.Add(h, make([]byte, 100)); ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	if a.whole.Cap() > trustBytes+trustBytes/8 { // what the allocator rounds it up to
-		t.Errorf("%d bytes for 100 that have arrived", a.whole.Cap())
+	if cap(a.whole) > trustBytes+trustBytes/8 { // what the allocator rounds it up to
+		t.Errorf("%d bytes for 100 that have arrived", cap(a.whole))
 	}
 }
 

@@ -110,7 +110,7 @@ func (r *router) recycle(b []byte) {
 
 func (r *router) Recv() (string, []byte, error) {
 	peer, body, err := r.RecvView()
-	return peer, slices.Clone(body), err
+	return peer, slices.Concat(body, r.Placed()), err
 }
 
 // RecvView has dealers that are served do what there is to do for them, until one has something to say. One
@@ -155,6 +155,20 @@ func (r *router) due() (*dealer, func() bool) {
 		}
 	}
 	return nil, nil
+}
+
+// SetPlace is about the other transport's peers, if it can do that.
+func (r *router) SetPlace(headBytes int, f func(peer string, head []byte, n int) []byte) {
+	if p, ok := r.Router.(link.Placer); ok {
+		p.SetPlace(headBytes, f)
+	}
+}
+
+func (r *router) Placed() []byte {
+	if p, ok := r.Router.(link.Placer); ok && r.view == nil {
+		return p.Placed()
+	}
+	return nil
 }
 
 func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, body, nil) }

@@ -45,6 +45,8 @@ type conn struct {
 	r, w int
 	more bool // frames that belong to a message whose first frame was delivered are dropped
 
+	place place
+
 	out      [][]byte // not written yet
 	outBytes int
 	outEnds  []int // where its messages end, counted in bytes that were ever kept
@@ -77,6 +79,14 @@ func (c *conn) greet() error { return c.write(greeting(), nil, false) }
 // next returns the next message's body, valid until the next fill, or link.ErrAgain when there is no whole one. The
 // handshake is done.
 func (c *conn) next() ([]byte, error) {
+	if p := &c.place; p.into != nil {
+		if p.has < len(p.into) {
+			return nil, link.ErrAgain
+		}
+		p.last, p.into = p.into, nil
+		return p.head, nil
+	}
+	c.place.last = nil
 	for {
 		flags, body, err := c.frame(uint64(c.bodyMax))
 		if err != nil {
@@ -127,6 +137,9 @@ func (c *conn) slim() {
 
 // whole reports whether next has something to take, or to refuse, without another fill.
 func (c *conn) whole() bool {
+	if p := &c.place; p.into != nil {
+		return p.has == len(p.into)
+	}
 	b := c.in[c.r:c.w]
 	_, n, head := parseHead(b)
 	return head > 0 && (n > uint64(c.bodyMax) || uint64(len(b)-head) >= n)
@@ -189,7 +202,11 @@ func (c *conn) fill() error {
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 	}
+	c.maybePlace()
 	c.makeRoom()
+	if p := &c.place; p.into != nil {
+		return c.fillPlace()
+	}
 	n, errno := rawio.Read(c.fd, c.in[c.w:])
 	switch {
 	case errno == unix.EAGAIN:

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func feed(t testing.TB, c *conn, peer int, sent []byte) (got [][]byte, err error
 		for err == nil {
 			var body []byte
 			if body, err = c.next(); err == nil {
-				got = append(got, bytes.Clone(body))
+				got = append(got, slices.Concat(body, c.place.last))
 			}
 		}
 		if !errors.Is(err, link.ErrAgain) {

@@ -38,6 +38,8 @@ type router struct {
 	pending  []unix.EpollEvent // of events, not looked at
 	at       *conn             // whose messages are being taken
 	taken    int               // of its messages in this turn
+	place    place             // what its connections ask
+	placed   []byte            // of the message that was returned last
 	rest     []*conn           // those that have more than a turn
 	looked   bool              // since the last of rest had its turn
 	shutDown bool
@@ -84,11 +86,12 @@ func (r *router) Ready() <-chan struct{} {
 
 func (r *router) Recv() (string, []byte, error) {
 	peer, body, err := r.RecvView()
-	return peer, slices.Clone(body), err
+	return peer, slices.Concat(body, r.placed), err
 }
 
 // RecvView takes the peers in turn, of each some messages that one read has brought.
 func (r *router) RecvView() (string, []byte, error) {
+	r.placed = nil
 	if r.shutDown {
 		return "", nil, link.ErrClosed
 	}
@@ -96,6 +99,7 @@ func (r *router) RecvView() (string, []byte, error) {
 		if c := r.at; c != nil {
 			body, err := c.next()
 			if err == nil {
+				r.placed = c.place.last
 				if r.taken++; r.taken == inTurn {
 					r.at, r.rest = nil, append(r.rest, c)
 				}
@@ -197,6 +201,7 @@ func (r *router) introduce(c *conn) bool {
 		return false
 	}
 	r.peers[c.identity] = c
+	c.place.headBytes, c.place.find = r.place.headBytes, r.place.find
 	return true
 }
 
@@ -254,6 +259,14 @@ func (r *router) drop(c *conn) {
 	c.phase = broken
 	_ = unix.Close(c.fd)
 }
+
+// SetPlace is link.Placer's, for peers that come from now on.
+func (r *router) SetPlace(headBytes int, f func(peer string, head []byte, n int) []byte) {
+	r.place = place{headBytes: headBytes, find: f}
+}
+
+// Placed is link.Placer's.
+func (r *router) Placed() []byte { return r.placed }
 
 func (r *router) Send(peer string, body []byte) error { return r.SendJoined(peer, nil, body) }
 

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"runtime"
+	"slices"
 	"sort"
 	"unsafe"
 )
@@ -28,7 +29,9 @@ type blob struct {
 // loner is a blob that has no block of a span.
 type loner struct {
 	blob
-	own runtime.Cleanup // of a mapping of its own
+	mem     []byte // a mapping of its own; nil: it is in Go's heap
+	own     runtime.Cleanup
+	counted bool // in what the data takes; a region is when a string has taken it
 }
 
 func (o *blob) retain() { o.refs++ }
@@ -47,6 +50,10 @@ const (
 	blobMappingsMax = 16 << 10
 
 	residentSpans = 16 // free small spans that are kept as they are
+
+	// Free mappings are kept up to here, and no more than some times what is in use.
+	spareMappingsMax = 32 << 20
+	hugeMin          = 2 << 20 // of a mapping, for huge pages
 )
 
 // blobs hands out blocks in sizes that waste at most an eighth or so. A span is blocks of one size; when
@@ -59,10 +66,13 @@ type blobs struct {
 	numbers  []uint32    // of spans that are no more
 	free     [2][][]byte // spans, small and large
 	mappings int
-	live     int    // blobs in use
-	bytes    int64  // of their blocks
-	sparse   uint64 // the classes that compact has to look at
-	emptied  *span  // by compact
+	spares   [][]byte // mappings that are used again, the last first: fresh memory costs more than copying into it
+	spare    int64    // bytes of them
+	scribble bool     // tests: mappings that are free are overwritten
+	live     int      // blobs in use
+	bytes    int64    // of their blocks
+	sparse   uint64   // the classes that compact has to look at
+	emptied  *span    // by compact
 }
 
 type blobClass struct {
@@ -112,9 +122,14 @@ func copyLong(to, from []byte) (n int) {
 // new returns a blob of n bytes, not zeroed, with room for at least capacity.
 func (a *blobs) new(n, capacity int) *blob {
 	o := a.take(n, capacity)
-	a.live++
-	a.bytes += int64(cap(o.b))
+	a.count(o, 1)
 	return o
+}
+
+// count adds a blob to what the data takes, or with -1 takes it off.
+func (a *blobs) count(o *blob, sign int) {
+	a.live += sign
+	a.bytes += int64(sign * cap(o.b))
 }
 
 func (a *blobs) take(n, capacity int) *blob {
@@ -123,16 +138,62 @@ func (a *blobs) take(n, capacity int) *blob {
 	if i < len(a.classes) {
 		return a.block(&a.classes[i], n)
 	}
-	if a.mappings == blobMappingsMax {
-		return &(&loner{blob: blob{b: make([]byte, n, capacity), refs: 1}}).blob
+	o := a.mapped(capacity)
+	if o == nil {
+		o = &loner{blob: blob{b: make([]byte, n, capacity), refs: 1}}
 	}
-	mem, mapped := mapBytes((capacity + pageBytes - 1) &^ (pageBytes - 1))
-	o := &loner{blob: blob{b: mem[:n], refs: 1}}
-	if mapped {
-		a.mappings++
-		o.own = runtime.AddCleanup(o, unmapBytes, mem)
-	}
+	o.b, o.counted = o.b[:n], true
 	return &o.blob
+}
+
+// mapped returns a loner with room for so many bytes in a mapping of its own, nil if there is none to be had.
+func (a *blobs) mapped(bytes int) *loner {
+	bytes = (bytes + pageBytes - 1) &^ (pageBytes - 1)
+	mem := a.takeSpare(bytes)
+	if mem == nil {
+		var ours bool
+		if a.mappings == blobMappingsMax {
+			return nil
+		}
+		if mem, ours = mapBytes(bytes); !ours {
+			return nil
+		}
+		if bytes >= hugeMin {
+			wantHuge(mem)
+		}
+	}
+	a.mappings++
+	o := &loner{blob: blob{b: mem, refs: 1}, mem: mem}
+	o.own = runtime.AddCleanup(o, unmapBytes, mem)
+	return o
+}
+
+// takeSpare returns a mapping that is not much larger, nil if there is none.
+func (a *blobs) takeSpare(bytes int) []byte {
+	for i := len(a.spares) - 1; i >= 0; i-- {
+		if mem := a.spares[i]; len(mem) >= bytes && len(mem) <= bytes+bytes/4 {
+			a.spares = slices.Delete(a.spares, i, i+1)
+			a.spare -= int64(len(mem))
+			return mem
+		}
+	}
+	return nil
+}
+
+// giveSpare lets a mapping be used again, or gives it back. What has been there for longest makes room for it.
+func (a *blobs) giveSpare(mem []byte) {
+	if a.scribble {
+		for i := range mem {
+			mem[i] = 0xa5
+		}
+	}
+	a.spares = append(a.spares, mem)
+	a.spare += int64(len(mem))
+	for a.spare > min(spareMappingsMax, 4*a.bytes) {
+		unmapBytes(a.spares[0])
+		a.spare -= int64(len(a.spares[0]))
+		a.spares = slices.Delete(a.spares, 0, 1)
+	}
 }
 
 func (a *blobs) block(c *blobClass, n int) *blob {
@@ -204,17 +265,20 @@ func (a *blobs) freeSpans(bytes int) *[][]byte {
 // release gives a blob's block back. A free block of a page or more loses its memory to the system, and
 // so does a free span but for a few.
 func (a *blobs) release(o *blob) {
-	a.live--
-	a.bytes -= int64(cap(o.b))
 	if o.span == 0 {
-		if l := (*loner)(unsafe.Pointer(o)); l.own != (runtime.Cleanup{}) {
+		l := (*loner)(unsafe.Pointer(o))
+		if l.counted {
+			a.count(o, -1)
+		}
+		if l.mem != nil {
 			l.own.Stop()
 			a.mappings--
-			unmapBytes(o.b[:cap(o.b)])
+			a.giveSpare(l.mem)
 		}
-		o.b = nil
+		l.b, l.mem = nil, nil
 		return
 	}
+	a.count(o, -1)
 	s := a.spans[o.span]
 	c := s.class
 	c.live--

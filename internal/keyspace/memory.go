@@ -32,10 +32,11 @@ type memory struct {
 	lfu LFU
 	rnd uint64 // of chance
 
-	blobs  blobs
-	graves []*table // dropped, their pages not yet freed
-	buried int64    // about what they take; each page that is asked for frees more of it first
-	digs   bool     // sweep is under way
+	blobs   blobs
+	offered *Region  // that a string may take
+	graves  []*table // dropped, their pages not yet freed
+	buried  int64    // about what they take; each page that is asked for frees more of it first
+	digs    bool     // sweep is under way
 
 	snaps [SnapshotsMax]*Snapshot
 	views [ViewsMax]*View

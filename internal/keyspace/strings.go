@@ -1,7 +1,7 @@
 package keyspace
 
 // SetString makes key a string as SET would, replacing whatever was there. deadlineMs 0 means none.
-// value must not be storage of this keyspace.
+// value must not be storage of this keyspace, unless it lies in what was offered (Region): then it is taken.
 func (k *Keyspace) SetString(db int, key, value []byte, deadlineMs, nowMs int64) {
 	k.SetStringForm(db, key, value, FormSet, deadlineMs, nowMs)
 }
@@ -19,15 +19,23 @@ func (k *Keyspace) SetStringForm(db int, key, value []byte, form Form, deadlineM
 
 func (k *Keyspace) setString(p *spot, exists bool, key, value []byte, mt meta) {
 	weight := keyWeight + int64(len(key)+len(value))
+	var o object
+	if b := k.m.adopt(value); b != nil {
+		o = b
+	}
+	var to []byte // with an object there is nothing to copy
 	if !exists {
 		p.t.weight += weight
 		p.t.setDue(p.hash, 0, mt.due)
-		copyLong(p.t.insert(p.hash, key, mt, len(value), nil), value)
-		return
+		to = p.t.insert(p.hash, key, mt, len(value), o)
+	} else {
+		p.t.weight += weight - p.t.weightOf(p.s, &p.e)
+		p.t.setDue(p.hash, p.e.due(), mt.due)
+		to = p.t.rewrite(p.hash, p.s, p.i, mt, len(value), o, false)
 	}
-	p.t.weight += weight - p.t.weightOf(p.s, &p.e)
-	p.t.setDue(p.hash, p.e.due(), mt.due)
-	copyLong(p.t.rewrite(p.hash, p.s, p.i, mt, len(value), nil, false), value)
+	if o == nil {
+		copyLong(to, value)
+	}
 }
 
 // AppendString appends tail to the string at key and returns the new length. A missing key becomes

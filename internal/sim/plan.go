@@ -102,10 +102,11 @@ func drawPlan(r *rand.Rand) Plan {
 	n.ChunkCredit = pick[uint32](r, 1, 2, 8)
 	n.ReclaimPerEntry = pick(r, 0, 1, 20)
 	n.Scribble = true
-	n.TailBytes = 20 + p.Nodes%2*(64<<10)  // a reply of 20 bytes is a large one
-	n.AgainBytes = p.Nodes % 2 * 100       // 0: the body of every turn is used again
-	n.PartBytes = 20 + p.Keys%2*1000       // a value of more comes to a joiner in parts
-	n.SliceElements = p.Keys % 3           // 0: long reads are executed in one piece
-	n.StepBytes = pick(r, 100, 300, 1<<20) // a Done without replies has 81
+	n.RegionMin = 1 + (p.Clients+p.Keys)%3/2*(1<<20) // what is sent ahead is its value's memory
+	n.TailBytes = 20 + p.Nodes%2*(64<<10)            // a reply of 20 bytes is a large one
+	n.AgainBytes = p.Nodes % 2 * 100                 // 0: the body of every turn is used again
+	n.PartBytes = 20 + p.Keys%2*1000                 // a value of more comes to a joiner in parts
+	n.SliceElements = p.Keys % 3                     // 0: long reads are executed in one piece
+	n.StepBytes = pick(r, 100, 300, 1<<20)           // a Done without replies has 81
 	return p
 }

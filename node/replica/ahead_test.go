@@ -107,14 +107,43 @@ func TestWhatNobodyNamesIsForgotten(t *testing.T) {
 	var a aheads
 	huge := make([]byte, aheadBytesMax*2/5)
 	for number := range uint64(10) {
-		a.keep(number, huge)
+		a.keep(number, held{entry: huge})
 	}
-	if len(a.held) != 2 || a.held[8] == nil || a.held[9] == nil || a.bytes != 2*len(huge) {
+	if len(a.held) != 2 || a.held[8].entry == nil || a.held[9].entry == nil || a.bytes != 2*len(huge) {
 		t.Errorf("%d are held, %d bytes", len(a.held), a.bytes)
 	}
-	a.keep(10, make([]byte, aheadBytesMax+1)) // alone
-	if a.take(10) == nil || len(a.held) != 0 || a.bytes != 0 {
+	a.keep(10, held{entry: make([]byte, aheadBytesMax+1)}) // alone
+	if a.take(10).entry == nil || len(a.held) != 0 || a.bytes != 0 {
 		t.Errorf("%d are held, %d bytes", len(a.held), a.bytes)
+	}
+}
+
+// A value that was sent ahead stays where it arrived, also while the entry is kept for a broker that restarts.
+func TestAValueThatWasSentAheadIsNotCopied(t *testing.T) {
+	h := begun(t, func(c *Config) { c.RegionMin, c.RingBytesMax, c.Scribble = 1, 2000, true })
+	value := strings.Repeat("v", 1500)
+	for number := range uint64(20) {
+		head := h.ahead(number+1, nil, "SET", "k", value)
+		from := h.r.aheads.held[number+1].from
+		if from == nil || from.region == nil {
+			t.Fatal("it arrived in Go's heap")
+		}
+		h.confirm, h.safe = h.pos.Index, h.pos.Index
+		h.send(named(number+1, head))
+		v, _ := h.r.ks.Peek(0, []byte("k"), h.nowMs)
+		if !bytes.Equal(v.String, []byte(value)) || &v.String[0] != &from.body[len(from.body)-len(value)-2] {
+			t.Fatal("the value is another, or a copy")
+		}
+		entry := h.r.ring.entries(h.pos.Index).Runs[0].Entries
+		h.send(do("APPEND", "k", "x"))
+		if kept := h.r.ring.entries(h.pos.Index - 1).Runs[0].Entries; !bytes.HasPrefix(kept, entry) {
+			t.Fatal("the entry that is kept has changed")
+		}
+		expect(t, h.send(read("STRLEN", "k")), "read: :1501")
+		h.send(do("SET", "k", "short"))
+	}
+	if n := len(h.r.aheads.held); n != 0 || h.r.aheads.region != nil {
+		t.Errorf("%d are still held", n)
 	}
 }
 

@@ -19,6 +19,9 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte, from *
 	r.reply.Reset(int(e.Proto))
 	ids := r.ids.sum
 	r.ctx.OfThisCopy = false
+	if from != nil {
+		r.ks.Offer(from.region)
+	}
 	if r.maybeAnswer(e) {
 		r.watches.release(e.Token) // as if it had run
 	} else {
@@ -30,6 +33,7 @@ func (r *Replica) apply(era, index uint64, e *wire.Entry, encoded []byte, from *
 			r.keepOutcome(e)
 		}
 	}
+	r.ks.Offer(nil)
 	r.lastMs, r.entryMs = max(r.lastMs, e.TimeMs), e.TimeMs
 	limit := r.cfg.ReclaimPerEntry
 	if e.Kind == wire.EntryTick {

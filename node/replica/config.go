@@ -28,6 +28,7 @@ type Config struct {
 	AgainBytes      int   // the body of a turn in one frame is used again from that many on; a shorter one is cheaper to make
 	LimitBytes      int64 // of memory, this node's own; 0: none
 	IDsMax          int   // clients whose writes' outcomes are kept
+	RegionMin       int   // bytes of an entry sent ahead that is received where its value can stay
 	SliceElements   int   // a read that visits more is executed in slices of so many, with other work in between
 
 	Keep bool // put what must be kept for the next life into Changes
@@ -56,5 +57,5 @@ func (c *Config) progressed() {
 func DefaultConfig() Config {
 	return Config{RingBytesMax: 8 << 20, ChunkBytes: 256 << 10, PartBytes: 256 << 10, ChunkCredit: 8,
 		ReclaimPerEntry: 20, ReclaimPerTick: 1000, StepBytes: 1 << 20, TailBytes: 64 << 10, AgainBytes: 8 << 10, SliceElements: 2048,
-		IDsMax: IDsMax}
+		IDsMax: IDsMax, RegionMin: 1 << 20}
 }

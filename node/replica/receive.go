@@ -136,7 +136,8 @@ func (r *Replica) promise(epoch uint64, m wire.Prepare) {
 	}
 	r.promised, r.brokerRun, r.number = epoch, m.BrokerRun, m.Number
 	r.keepPromise()
-	r.turn, r.aheads = turnState{}, aheads{}
+	r.turn = turnState{}
+	r.aheads.end()
 	r.closeLaters()
 	r.closeDonations()
 	r.report(0)

@@ -105,6 +105,9 @@ func New(cfg Config) *Replica {
 // clear empties the copy: it is another replica from here on.
 func (r *Replica) clear() {
 	r.ks = keyspace.New()
+	if r.cfg.Scribble {
+		r.ks.Scribble()
+	}
 	r.setLFU()
 	r.watches = watches{}
 	r.ids = ids{max: r.cfg.IDsMax}
@@ -123,7 +126,8 @@ func (r *Replica) clear() {
 	r.digest, r.checkAt, r.check = 0, 0, 0
 	r.safe = 0
 	r.ring = ring{}
-	r.turn, r.aheads = turnState{}, aheads{}
+	r.turn = turnState{}
+	r.aheads.end()
 	r.laters, r.donations = nil, nil
 	r.abandonSnapshot()
 }
@@ -133,7 +137,8 @@ func (r *Replica) Open(session uint64) {
 	r.begin()
 	r.session = session
 	r.assembler.Reset()
-	r.turn, r.aheads = turnState{}, aheads{}
+	r.turn = turnState{}
+	r.aheads.end()
 	r.closeLaters()
 	r.closeDonations()
 	if r.load != nil {

@@ -1,6 +1,9 @@
 package replica
 
-import "brainer/internal/wire"
+import (
+	"brainer/internal/keyspace"
+	"brainer/internal/wire"
+)
 
 // ring is the recent entries with their replies, without a gap up to the position: what is not safe
 // yet, what the broker has not confirmed, and some more for a broker that restarts.
@@ -22,11 +25,13 @@ type ringEntry struct {
 // sparesBytes is kept of the bodies of long turns that nothing needs any more.
 const sparesBytes = 4 << 20
 
-// carrier is a long turn's body. When the turn is done and the ring has dropped its entries, it may be used again.
+// carrier is a long turn's body, or an entry that was sent ahead. When that is done and the ring has dropped its entries, it
+// may be used again.
 type carrier struct {
-	body  []byte
-	users int // the turn, if nothing else can alias it, and entries in the ring
-	to    *wire.Spares
+	body   []byte
+	users  int // the turn, if nothing else can alias it, and entries in the ring
+	to     *wire.Spares
+	region *keyspace.Region // that it lies in; nil: it goes to the spares
 }
 
 func (c *carrier) retain() {
@@ -39,7 +44,11 @@ func (c *carrier) release() {
 	if c == nil {
 		return
 	}
-	if c.users--; c.users == 0 {
+	switch c.users--; {
+	case c.users > 0:
+	case c.region != nil:
+		c.region.Drop()
+	default:
 		c.to.Give(c.body)
 	}
 }

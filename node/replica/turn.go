@@ -17,6 +17,7 @@ type turnState struct {
 	rest     []byte   // their bytes
 	from     *carrier // of rest; nil: it is not used again
 	body     *carrier // of the turn
+	ahead    *carrier // of an entry that was sent ahead, until it is applied
 	index    uint64   // of the last entry looked at
 	finished uint64   // number of the last turn that is done
 
@@ -241,6 +242,8 @@ func (r *Replica) stepEntry() {
 	default:
 		reply = r.apply(s.turn.Era, s.index, &e, encoded, s.from)
 	}
+	s.ahead.release()
+	s.ahead = nil
 	if e.Primary == r.number && e.Primary != 0 {
 		r.putReply(wire.ReplyEntry, s.index, reply)
 	}

@@ -195,6 +195,25 @@ func TestMemoryOfAKeyIsItsShare(t *testing.T) {
 	}
 }
 
+func TestMemoryOfABigHashIsWhatItTakes(t *testing.T) {
+	for _, fields := range []int{300, 600, 2000, 10_000} {
+		for _, bytes := range []int{20, 200} {
+			k := New()
+			const hashes = 20
+			for i := range hashes {
+				w := k.HashForWrite(0, fmt.Appendf(nil, "hash:%d", i), nowMs)
+				for j := range fields {
+					w.Set(fmt.Appendf(nil, "field%06d", j), make([]byte, bytes))
+				}
+			}
+			said, _ := k.MemoryOf(0, []byte("hash:0"), nowMs)
+			if took := k.MemoryBytes() / hashes; said < took*85/100 || said > took*115/100 {
+				t.Errorf("%d fields with values of %d bytes: it says %d, it is %d", fields, bytes, said, took)
+			}
+		}
+	}
+}
+
 func BenchmarkNominate(b *testing.B) {
 	k := numbered(1_000_000)
 	for _, policy := range []eviction.Policy{eviction.AllKeysLRU, eviction.AllKeysLFU, eviction.VolatileLRU, eviction.AllKeysRandom, eviction.VolatileTTL} {

@@ -56,8 +56,13 @@ func (t *table) memoryOf(s *segment, e *entry) int64 {
 
 func (o *blob) memory() int64 { return int64(cap(o.b)) + headBytes + blobOverhead }
 
-// memory is of the fields of a big hash; long ones lie in blobs, about as long as they are.
+// memory is of the keys, or of the fields of a big hash; long ones lie in blobs, about as long as they are.
 func (t *table) memory() int64 {
-	const segmentOverhead = 2 * pageBytes // slots, and half of the last page
-	return t.weight + int64(t.segs)*segmentOverhead
+	const segmentOverhead = pageBytes + pageBytes/2 // slots, and half of the last page
+	n := t.weight + int64(t.segs)*segmentOverhead
+	if !t.keyed {
+		const head = 3 // flags and two lengths
+		n -= int64(t.n) * (fieldWeight - head)
+	}
+	return n
 }

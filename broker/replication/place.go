@@ -3,7 +3,7 @@ package replication
 import "brainer/internal/wire"
 
 // Place says where the body of a node's frame of n bytes is to lie as it arrives, nil: anywhere. Long answers are kept, and
-// are read into their place. head is the frame's header, in which anything may stand: nothing is changed for it.
+// are read into their place. head is the frame's header, in which anything may stand: what has arrived before stays as it is.
 func (c *Core) Place(peer string, head []byte, n int) []byte {
 	x := c.byPeer[peer]
 	h, ok := wire.Announced(head, n)

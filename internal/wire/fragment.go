@@ -126,12 +126,11 @@ func (a *Assembler) Reset() { *a = Assembler{Spares: a.Spares, Alloc: a.Alloc} }
 const trustBytes = 64 << 20
 
 // Room returns where the body, of n bytes, of the frame that comes next may lie: Add does not copy it from there. Nothing of the
-// header has been checked. nil: anywhere.
+// header has been checked, so that what has arrived stays as it is. nil: anywhere.
 func (a *Assembler) Room(h Header, n int) []byte {
 	size := n
 	switch {
 	case h.part == 0 && h.flags&flagMore != 0 && h.whole <= MessageBytesMax && n <= int(h.whole):
-		a.Reset() // what another begins before the end of is lost
 		a.begun = a.grown(nil, n, int(h.whole))
 		return a.begun[:n:n]
 	case h.part > 0 && a.continues(h) && h.whole == a.head.whole && len(a.whole)+n <= int(h.whole):
@@ -188,7 +187,7 @@ func (a *Assembler) Add(h Header, body []byte) (Header, []byte, bool, error) {
 	}
 	if h.part == 0 {
 		begun := a.begun
-		a.Reset()
+		a.Reset() // what another begins before the end of is lost
 		if h.whole > MessageBytesMax {
 			return h, nil, false, fmt.Errorf("wire: message over %d bytes", MessageBytesMax)
 		}

@@ -192,6 +192,59 @@ func TestAnAnnouncementAloneTakesLittleMemory(t *testing.T) {
 	}
 }
 
+// TestAHeaderThatIsNotCheckedLosesNothing: room is made for what it announces, and the message under way comes to its end.
+func TestAHeaderThatIsNotCheckedLosesNothing(t *testing.T) {
+	var a Assembler
+	place := func(frame []byte) []byte {
+		h, ok := Announced(frame[:HeaderBytes], len(frame))
+		if !ok {
+			t.Fatal("no header")
+		}
+		room := a.Room(h, len(frame)-HeaderBytes)
+		if room != nil {
+			copy(room, frame[HeaderBytes:])
+		}
+		return room
+	}
+	h := Header{Type: TDone, Session: 1, Seq: 7}
+	want := bytes.Repeat([]byte("message"), 1000)
+	other := bytes.Repeat([]byte("another"), 1000)
+	var strangers [][]byte
+	for c := Cut(Header{Type: TDone, Session: 1, Seq: 8}, 500, Piece{Bytes: other}); c.More(); {
+		frame, body := c.Next(nil)
+		strangers = append(strangers, append(frame, body...))
+	}
+	var got []byte
+	for c := Cut(h, 1000, Piece{Bytes: want}); c.More(); {
+		frame, body := c.Next(nil)
+		frame = append(frame, body...)
+		for _, s := range strangers[:2] {
+			place(s) // its checksum turns out to be wrong
+		}
+		room := place(frame)
+		if room == nil {
+			t.Fatal("no room")
+		}
+		h, body, err := DecodeApart(frame[:HeaderBytes], room)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range strangers[:2] {
+			place(s)
+		}
+		_, m, whole, err := a.Add(h, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole {
+			got = m
+		}
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes of %d came to the end, or others", len(got), len(want))
+	}
+}
+
 // TestSumsAreSharedByTheMessagesThatCarryAPiece: each frame is whole, and a piece is summed for the first message only.
 func TestSumsAreSharedByTheMessagesThatCarryAPiece(t *testing.T) {
 	piece := Piece{Bytes: bytes.Repeat([]byte("piece"), 1000), Sums: new(Sums)}

@@ -2,7 +2,6 @@ package keyspace
 
 import (
 	"runtime"
-	"slices"
 	"sort"
 	"unsafe"
 )
@@ -52,8 +51,8 @@ const (
 	residentSpans = 16 // free small spans that are kept as they are
 
 	// Free mappings are kept up to here, and no more than some times what is in use.
-	spareMappingsMax = 32 << 20
-	hugeMin          = 2 << 20 // of a mapping, for huge pages
+	spareBytesMax = 32 << 20
+	hugeMin       = 2 << 20 // of a mapping, for huge pages
 )
 
 // blobs hands out blocks in sizes that waste at most an eighth or so. A span is blocks of one size; when
@@ -66,13 +65,12 @@ type blobs struct {
 	numbers  []uint32    // of spans that are no more
 	free     [2][][]byte // spans, small and large
 	mappings int
-	spares   [][]byte // mappings that are used again, the last first: fresh memory costs more than copying into it
-	spare    int64    // bytes of them
-	scribble bool     // tests: mappings that are free are overwritten
-	live     int      // blobs in use
-	bytes    int64    // of their blocks
-	sparse   uint64   // the classes that compact has to look at
-	emptied  *span    // by compact
+	spares   *spares
+	scribble bool   // tests: mappings that are free are overwritten
+	live     int    // blobs in use
+	bytes    int64  // of their blocks
+	sparse   uint64 // the classes that compact has to look at
+	emptied  *span  // by compact
 }
 
 type blobClass struct {
@@ -96,7 +94,8 @@ type span struct {
 }
 
 func newBlobs(m *memory) blobs {
-	a := blobs{m: m, spans: []*span{nil}}
+	a := blobs{m: m, spans: []*span{nil}, spares: &spares{max: spareBytesMax}}
+	runtime.AddCleanup(m, func(s *spares) { s.trim(0) }, a.spares)
 	for _, n := range []int{128, 96, 80, 64, 56, 51, 45, 40, 36, 32, 28, 25, 22, 20, 18, 16, 14, 12, 11, 10, 9, 8, 7, 6, 5, 4} {
 		a.classes = append(a.classes, blobClass{number: len(a.classes), block: smallSpan / n &^ 7, span: smallSpan})
 	}
@@ -149,7 +148,7 @@ func (a *blobs) take(n, capacity int) *blob {
 // mapped returns a loner with room for so many bytes in a mapping of its own, nil if there is none to be had.
 func (a *blobs) mapped(bytes int) *loner {
 	bytes = (bytes + pageBytes - 1) &^ (pageBytes - 1)
-	mem := a.takeSpare(bytes)
+	mem := a.spares.take(bytes)
 	if mem == nil {
 		var ours bool
 		if a.mappings == blobMappingsMax {
@@ -163,38 +162,24 @@ func (a *blobs) mapped(bytes int) *loner {
 		}
 	}
 	a.mappings++
-	o := &loner{blob: blob{b: mem, refs: 1}, mem: mem}
+	o := &loner{blob: blob{b: mem[:bytes:bytes], refs: 1}, mem: mem}
 	o.own = runtime.AddCleanup(o, unmapBytes, mem)
 	return o
 }
 
-// takeSpare returns a mapping that is not much larger, nil if there is none.
-func (a *blobs) takeSpare(bytes int) []byte {
-	for i := len(a.spares) - 1; i >= 0; i-- {
-		if mem := a.spares[i]; len(mem) >= bytes && len(mem) <= bytes+bytes/4 {
-			a.spares = slices.Delete(a.spares, i, i+1)
-			a.spare -= int64(len(mem))
-			return mem
-		}
-	}
-	return nil
-}
-
-// giveSpare lets a mapping be used again, or gives it back. What has been there for longest makes room for it.
+// giveSpare lets a mapping be used again, or gives it back.
 func (a *blobs) giveSpare(mem []byte) {
 	if a.scribble {
 		for i := range mem {
 			mem[i] = 0xa5
 		}
 	}
-	a.spares = append(a.spares, mem)
-	a.spare += int64(len(mem))
-	for a.spare > min(spareMappingsMax, 4*a.bytes) {
-		unmapBytes(a.spares[0])
-		a.spare -= int64(len(a.spares[0]))
-		a.spares = slices.Delete(a.spares, 0, 1)
-	}
+	a.spares.give(mem)
+	a.trimSpares()
 }
+
+// trimSpares keeps no more free mappings than what is in use is worth.
+func (a *blobs) trimSpares() { a.spares.trim(min(a.spares.max, 4*a.bytes)) }
 
 func (a *blobs) block(c *blobClass, n int) *blob {
 	o := a.heads.take(a.m) // first: it may free blocks
@@ -279,6 +264,9 @@ func (a *blobs) release(o *blob) {
 		return
 	}
 	a.count(o, -1)
+	if a.spares.bytes > 4*a.bytes {
+		a.trimSpares()
+	}
 	s := a.spans[o.span]
 	c := s.class
 	c.live--

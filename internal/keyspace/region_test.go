@@ -71,8 +71,8 @@ func TestAValueOutlivesWhoReceivedItAndItsMemoryIsUsedAgain(t *testing.T) {
 	}
 	g, _ := received(k, value)
 	g.Drop() // nothing has taken it
-	if m := &k.m.blobs; m.mappings != 1 || m.spare > spareMappingsMax {
-		t.Errorf("%d mappings in use, %d bytes free", m.mappings, m.spare)
+	if m := &k.m.blobs; m.mappings != 1 || m.spares.bytes > spareBytesMax {
+		t.Errorf("%d mappings in use, %d bytes free", m.mappings, m.spares.bytes)
 	}
 }
 

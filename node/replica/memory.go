@@ -20,7 +20,8 @@ type memory struct {
 // would leave no room for any.
 const outsideShare = 2
 
-// ringShare of the limit at most is taken by entries that are kept for a broker that restarts.
+// ringShare of the limit at most is taken by entries that are kept for a broker that restarts, and as much by free mappings
+// of large values.
 const ringShare = 64
 
 // SetOutside says what the process takes besides the data.
@@ -28,7 +29,10 @@ func (r *Replica) SetOutside(bytes int64) { r.memory.outsideBytes = bytes }
 
 // takeTerms takes from the broker's heartbeat how accesses are to be counted, the limit, and whether to keep a snapshot.
 func (r *Replica) takeTerms(m *wire.Beat) {
-	r.memory.limitBytes = m.LimitBytes
+	if r.memory.limitBytes != m.LimitBytes {
+		r.memory.limitBytes = m.LimitBytes
+		r.keepFree()
+	}
 	r.keeping.wanted = m.Keep
 	if r.version != wire.VersionBefore && m.Counts != r.memory.counts {
 		r.memory.counts = m.Counts
@@ -39,6 +43,15 @@ func (r *Replica) takeTerms(m *wire.Beat) {
 func (r *Replica) setLFU() {
 	if c := r.memory.counts; c != (wire.Counts{}) {
 		r.ks.SetLFU(keyspace.LFU{LogFactor: c.LogFactor, DecayMinutes: c.DecayMinutes})
+	}
+}
+
+// keepFree has little kept that is free when memory is short.
+func (r *Replica) keepFree() {
+	if limit := r.memory.limitBytes; limit > 0 {
+		r.ks.KeepFree(limit / ringShare)
+	} else {
+		r.ks.KeepFree(math.MaxInt64)
 	}
 }
 

@@ -109,6 +109,7 @@ func (r *Replica) clear() {
 		r.ks.Scribble()
 	}
 	r.setLFU()
+	r.keepFree()
 	r.watches = watches{}
 	r.ids = ids{max: r.cfg.IDsMax}
 	r.ks.SetHooks(keyspace.Hooks{

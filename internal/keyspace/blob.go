@@ -220,7 +220,7 @@ func (a *blobs) addSpan(c *blobClass) {
 		}
 	}
 	last := len(*free) - 1
-	s := &span{mem: (*free)[last], class: c, place: len(c.partial)}
+	s := &span{mem: (*free)[last], class: c}
 	*free = (*free)[:last]
 	if n := len(a.numbers); n > 0 {
 		s.number, a.numbers = a.numbers[n-1], a.numbers[:n-1]
@@ -236,8 +236,7 @@ func (a *blobs) addSpan(c *blobClass) {
 	if c.span == smallSpan {
 		s.heads = make([]uint32, n)
 	}
-	c.vacant += n
-	c.partial = append(c.partial, s)
+	s.join()
 }
 
 func (a *blobs) freeSpans(bytes int) *[][]byte {
@@ -272,9 +271,10 @@ func (a *blobs) release(o *blob) {
 	c.live--
 	s.leave(o.at)
 	if s != a.emptied {
-		c.vacant++
 		if s.place < 0 {
 			s.join()
+		} else {
+			c.vacant++
 		}
 		a.noticeSparse(c)
 	}
@@ -298,8 +298,10 @@ func (s *span) leave(at uint16) {
 
 // join has the class use the span's free blocks.
 func (s *span) join() {
-	s.place = len(s.class.partial)
-	s.class.partial = append(s.class.partial, s)
+	c := s.class
+	s.place = len(c.partial)
+	c.partial = append(c.partial, s)
+	c.vacant += len(s.free)
 }
 
 // part has the class use them no more.

@@ -36,7 +36,6 @@ func (a *blobs) compact() {
 		if len(c.partial) == 0 { // what was free is used again
 			a.emptied = nil
 			s.join()
-			c.vacant += len(s.free)
 			return
 		}
 		at := len(s.heads) - 1

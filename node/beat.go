@@ -129,12 +129,12 @@ func (n *Node) measureOutside() {
 
 // noticeOutside is the owner's part: it sees soon that what is besides the data has grown. At a limit megabytes are written until the
 // next heartbeat, which may be late.
-func (n *Node) noticeOutside(at time.Time) {
+func (n *Node) noticeOutside() {
 	limit := n.replica.MemoryLimit()
-	if limit == 0 || n.cfg.Replica.Embedded || at.Sub(n.outsideAt) < outsideEvery {
+	if limit == 0 || n.cfg.Replica.Embedded || time.Since(n.outsideAt) < outsideEvery {
 		return
 	}
-	n.outsideAt = at
+	n.outsideAt = time.Now()
 	own, files := process.Resident()
 	if now := outsideOf(own, files, n.replica.DataBytes(), limit); now > n.state.outside.Load() {
 		n.state.outside.Store(now)
@@ -193,7 +193,7 @@ func (s *shared) busySeconds() float64 {
 
 // publish tells the heartbeats where the copy stands.
 func (n *Node) publish() {
-	n.noticeOutside(time.Now())
+	n.noticeOutside()
 	n.replica.SetOutside(n.state.outside.Load())
 	if limit := n.replica.MemoryLimit(); limit != n.limitBytes {
 		n.state.limit.Store(limit)

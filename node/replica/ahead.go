@@ -90,7 +90,6 @@ func (r *Replica) receiveAhead(h wire.Header, body []byte) {
 		return
 	}
 	r.aheads.coming = h.Seq
-	r.aheads.assembler.Alloc = r.regionFor
 	reply := r.header()
 	reply.Seq = h.Seq
 	h, body, whole, err := r.aheads.assembler.Add(h, body)

@@ -98,6 +98,7 @@ func (f Frame) Joined() []byte {
 // New returns an empty replica.
 func New(cfg Config) *Replica {
 	r := &Replica{cfg: cfg, assembler: wire.Assembler{Spares: &wire.Spares{BytesMax: sparesBytes, Scribble: cfg.Scribble}}}
+	r.aheads.assembler.Alloc = r.regionFor
 	r.clear()
 	return r
 }

@@ -65,6 +65,25 @@ func feed(t testing.TB, c *conn, peer int, sent []byte) (got [][]byte, err error
 	}
 }
 
+// feedInPieces feeds a stream, so many bytes at a time, and expects these messages.
+func feedInPieces(t *testing.T, c *conn, peer int, stream []byte, piece int, want [][]byte) {
+	t.Helper()
+	var got [][]byte
+	for part := range slices.Chunk(stream, piece) {
+		more, err := feed(t, c, peer, part)
+		linktest.Must(t, err)
+		got = append(got, more...)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("pieces of %d: %d messages, want %d", piece, len(got), len(want))
+	}
+	for i := range want {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Errorf("pieces of %d: message %d is different", piece, i)
+		}
+	}
+}
+
 func handshakeOf(socketType, identity string) []byte {
 	return appendReady(greeting(), socketType, identity)
 }
@@ -79,20 +98,9 @@ func TestFramesInEveryPiece(t *testing.T) {
 	}
 	for _, piece := range []int{1, 7, 63, 1000, len(stream)} {
 		c, peer := pair(t)
-		var got [][]byte
-		for rest := stream; len(rest) > 0; {
-			n := min(piece, len(rest))
-			more, err := feed(t, c, peer, rest[:n])
-			linktest.Must(t, err)
-			got, rest = append(got, more...), rest[n:]
-		}
-		if len(got) != len(want) || c.identity != "n1" {
-			t.Fatalf("pieces of %d: %d messages of %q, want %d", piece, len(got), c.identity, len(want))
-		}
-		for i := range want {
-			if !bytes.Equal(got[i], want[i]) {
-				t.Errorf("pieces of %d: message %d is different", piece, i)
-			}
+		feedInPieces(t, c, peer, stream, piece, want)
+		if c.identity != "n1" {
+			t.Fatalf("pieces of %d: messages of %q", piece, c.identity)
 		}
 	}
 }

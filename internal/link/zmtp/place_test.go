@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"brainer/internal/link/linktest"
 )
 
 // Long messages arrive where somebody wants them, whatever pieces they come in; what is not wanted there, and what is between
@@ -37,23 +35,9 @@ func TestLongMessagesArriveInTheirPlace(t *testing.T) {
 			placed++
 			return make([]byte, n-headBytes)
 		}
-		var got [][]byte
-		for rest := stream; len(rest) > 0; {
-			n := min(piece, len(rest))
-			more, err := feed(t, c, peer, rest[:n])
-			linktest.Must(t, err)
-			got, rest = append(got, more...), rest[n:]
-		}
+		feedInPieces(t, c, peer, stream, piece, want)
 		if placed < 3 || asked == placed {
 			t.Errorf("pieces of %d: asked %d times, %d were placed", piece, asked, placed)
-		}
-		if len(got) != len(want) {
-			t.Fatalf("pieces of %d: %d messages, want %d", piece, len(got), len(want))
-		}
-		for i := range want {
-			if !bytes.Equal(got[i], want[i]) {
-				t.Errorf("pieces of %d: message %d is different", piece, i)
-			}
 		}
 	}
 }
